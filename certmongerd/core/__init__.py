@@ -1,0 +1,1 @@
+"""The pure core: data and decisions, without I/O, clock or randomness."""
