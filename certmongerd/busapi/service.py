@@ -1,0 +1,102 @@
+"""What the bus needs from the daemon: the seam between D-Bus and the engine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from certmongerd.core.ids import CaName, Nickname, ObjectPath
+from certmongerd.core.model import Ca, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a call."""
+
+    uid: int | None
+    """User id; None when the bus could not tell."""
+    pid: int | None = None
+
+
+class RequestCommand(Enum):
+    """Operations on one request that its state machine decides about."""
+
+    RESUBMIT = "resubmit"
+    REKEY = "rekey"
+    REFRESH = "refresh"
+
+
+class ChangeListener(Protocol):
+    """Told of every change, synchronously, in the order in which they happen."""
+
+    def request_added(self, path: ObjectPath, request: Request) -> None:
+        """A request was added."""
+
+    def request_changed(self, path: ObjectPath, old: Request, new: Request) -> None:
+        """A request changed; *old* and *new* differ."""
+
+    def request_removed(self, path: ObjectPath) -> None:
+        """A request was removed."""
+
+    def certificate_saved(self, path: ObjectPath) -> None:
+        """A certificate was stored and read back."""
+
+    def ca_added(self, path: ObjectPath, ca: Ca) -> None:
+        """A CA was added."""
+
+    def ca_changed(self, path: ObjectPath, old: Ca, new: Ca) -> None:
+        """A CA changed; *old* and *new* differ."""
+
+    def ca_removed(self, path: ObjectPath) -> None:
+        """A CA was removed."""
+
+
+class Service(Protocol):
+    """The daemon as the bus sees it. Coroutines return once the change is on disk."""
+
+    def requests(self) -> Mapping[ObjectPath, Request]:
+        """All requests in ascending number order; the mapping is live and read-only."""
+
+    def cas(self) -> Mapping[ObjectPath, Ca]:
+        """All CAs in ascending number order; the mapping is live and read-only."""
+
+    def ca_path(self, name: CaName) -> ObjectPath | None:
+        """The path of the CA called *name* (exact), None when there is none."""
+
+    def ca_file(self, path: ObjectPath) -> str:
+        """The state file of a CA."""
+
+    def new_request(self) -> Request:
+        """A request with a fresh generated nickname and the configuration's defaults; nothing is registered."""
+
+    def notification(self) -> tuple[str, str]:
+        """Method and destination of notifications as configured."""
+
+    async def add_request(self, request: Request) -> ObjectPath:
+        """Register, store and start *request*. Raises StateStoreError; then nothing was added."""
+
+    async def change_request(
+        self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool
+    ) -> None:
+        """Apply *change* to the request's current value and store it; *restart* steps it as after a modification."""
+
+    async def command_request(self, path: ObjectPath, command: RequestCommand) -> bool:
+        """Carry out *command*; False when the present state refuses it."""
+
+    async def remove_request(self, path: ObjectPath) -> None:
+        """Stop tracking; key and certificate stay."""
+
+    async def add_ca(self, ca: Ca) -> ObjectPath:
+        """Register, store and start *ca*. Raises StateStoreError; then nothing was added."""
+
+    async def change_ca(self, path: ObjectPath, change: Callable[[Ca], Ca], *, refetch: bool) -> None:
+        """Apply *change* and store it; *refetch* asks the CA for all its data again."""
+
+    async def refresh_ca(self, path: ObjectPath) -> bool:
+        """Ask the CA for all its data again."""
+
+    async def remove_ca(self, path: ObjectPath) -> None:
+        """Forget the CA; requests keep its nickname."""
+
+    def subscribe(self, listener: ChangeListener) -> None:
+        """Report every later change to *listener*."""

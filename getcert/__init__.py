@@ -1,0 +1,1 @@
+"""getcert: the command line client."""

@@ -1,0 +1,1 @@
+"""Enrolment helpers: programs that carry requests to CAs."""
