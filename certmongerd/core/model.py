@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from certmongerd.core.ids import CaName, Nickname
+from certmongerd.core.ids import NO_CA, CaName, Nickname
 from certmongerd.core.secret import Secret
 from certmongerd.core.states import STUCK_STATES, State
 
@@ -238,7 +238,7 @@ class Request:
     scep: ScepMessages = ScepMessages()
     autorenew: bool = True
     monitor: bool = True
-    ca_name: CaName = CaName("")
+    ca_name: CaName = NO_CA
     """Empty while no CA was chosen."""
     submitted: datetime | None = None
     """When the last submission ended."""
@@ -253,6 +253,8 @@ class Request:
     ca_certs: CaCertLocations = CaCertLocations()
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
+    attempts: int = field(default=0, compare=False)
+    """Consecutive failures of the present undertaking, for back-off; not stored."""
 
     @property
     def is_stuck(self) -> bool:

@@ -1,0 +1,203 @@
+"""The request state machine: one pure function over a table.
+
+`step` takes a request, an event and the surroundings and returns the next
+request and the one thing to do next. Handlers for operators' commands, which
+are legal in every state, are here; the rest is in `machine_key`,
+`machine_enroll` and `machine_save`, grouped by phase.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from certmongerd.core import machine_enroll, machine_key, machine_save
+from certmongerd.core.effects import Again, Idle
+from certmongerd.core.events import (
+    Begin,
+    CaChanged,
+    CertRead,
+    Event,
+    KeyAbsent,
+    KeyRead,
+    Refresh,
+    Rekey,
+    Resubmit,
+)
+from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.states import State
+from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay
+
+TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
+    **machine_key.TRANSITIONS,
+    **machine_enroll.TRANSITIONS,
+    **machine_save.TRANSITIONS,
+}
+"""Handlers by state and event type. Events missing here and below are illegal in that state."""
+
+_RESTARTS: Final[Mapping[State, tuple[State, ...]]] = {
+    State.NEWLY_ADDED: (
+        State.NEWLY_ADDED_START_READING_KEYINFO,
+        State.NEWLY_ADDED_READING_KEYINFO,
+        State.NEWLY_ADDED_NEED_KEYINFO_READ_PIN,
+        State.NEWLY_ADDED_NEED_KEYINFO_READ_TOKEN,
+        State.NEWLY_ADDED_START_READING_CERT,
+        State.NEWLY_ADDED_READING_CERT,
+        State.NEWLY_ADDED_DECIDING,
+    ),
+    State.NEED_KEY_PAIR: (
+        State.GENERATING_KEY_PAIR,
+        State.NEED_KEY_GEN_PERMS,
+        State.NEED_KEY_GEN_PIN,
+        State.NEED_KEY_GEN_TOKEN,
+    ),
+    State.HAVE_KEY_PAIR: (),
+    State.NEED_KEYINFO: (
+        State.READING_KEYINFO,
+        State.NEED_KEYINFO_READ_PIN,
+        State.NEED_KEYINFO_READ_TOKEN,
+    ),
+    State.HAVE_KEYINFO: (
+        State.NEED_CSR,
+        State.GENERATING_CSR,
+        State.NEED_CSR_GEN_PIN,
+        State.NEED_CSR_GEN_TOKEN,
+    ),
+    State.HAVE_CSR: (
+        State.NEED_TO_SUBMIT,
+        State.SUBMITTING,
+        State.CA_WORKING,
+        State.CA_UNREACHABLE,
+        State.CA_UNCONFIGURED,
+        State.NEED_CA,
+    ),
+    State.NEED_SCEP_DATA: (
+        State.GENERATING_SCEP_DATA,
+        State.NEED_SCEP_GEN_PIN,
+        State.NEED_SCEP_GEN_TOKEN,
+        State.NEED_SCEP_ENCRYPTION_CERT,
+        State.NEED_SCEP_RSA_CLIENT_KEY,
+    ),
+    State.HAVE_SCEP_DATA: (),
+    State.CA_REJECTED: (),
+    State.NEED_GUIDANCE: (),
+    State.MONITORING: (),
+    State.NEED_TO_SAVE_CERT: (
+        State.PRE_SAVE_CERT,
+        State.START_SAVING_CERT,
+        State.SAVING_CERT,
+        State.NEED_CERTSAVE_PERMS,
+        State.NEED_CERTSAVE_PIN,
+        State.NEED_CERTSAVE_TOKEN,
+    ),
+    State.SAVED_CERT: (),
+    State.NEED_TO_SAVE_CA_CERTS: (
+        State.START_SAVING_CA_CERTS,
+        State.SAVING_CA_CERTS,
+        State.NEED_CA_CERT_SAVE_PERMS,
+    ),
+    # A post-save command that was cut off is run again: the service it restarts must not miss the certificate.
+    State.NEED_TO_READ_CERT: (State.READING_CERT, State.POST_SAVED_CERT),
+    State.NEED_TO_NOTIFY_ISSUED_SAVED: (State.NOTIFYING_ISSUED_SAVED,),
+    State.NEED_TO_NOTIFY_VALIDITY: (State.NOTIFYING_VALIDITY,),
+    State.NEED_TO_NOTIFY_REJECTION: (State.NOTIFYING_REJECTION,),
+    State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED: (State.NOTIFYING_ISSUED_SAVE_FAILED,),
+    State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED: (State.NOTIFYING_ISSUED_CA_SAVE_FAILED,),
+    State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED: (State.NOTIFYING_ONLY_CA_SAVE_FAILED,),
+    State.NEED_TO_SAVE_ONLY_CA_CERTS: (
+        State.START_SAVING_ONLY_CA_CERTS,
+        State.SAVING_ONLY_CA_CERTS,
+        State.NEED_ONLY_CA_CERT_SAVE_PERMS,
+    ),
+}
+
+RESTART_STATE: Final[Mapping[State, State]] = {
+    **{start: start for start in _RESTARTS},
+    **{state: start for start, states in _RESTARTS.items() for state in states},
+}
+"""Where each state goes on after a restart or a modification."""
+
+_RESUBMITTABLE_BY_CA_NEWS: Final = frozenset({State.CA_UNREACHABLE, State.CA_WORKING, State.CA_UNCONFIGURED})
+_REFRESHABLE: Final = frozenset({State.CA_UNREACHABLE, State.CA_WORKING})
+
+
+def step(request: Request, event: Event, context: Context) -> Step:
+    """Advance one request by one event. Pure: the same arguments give the same answer.
+
+    Raises IllegalTransition when the event cannot happen in the request's state.
+    """
+    match event:
+        case Begin():
+            return Step(request=replace(request, state=RESTART_STATE[request.state]), action=Again())
+        case Resubmit():
+            return _resubmit(request)
+        case Rekey():
+            return _rekey(request)
+        case Refresh():
+            return _refresh(request)
+        case CaChanged():
+            return _ca_changed(request, context)
+        case _:
+            handler = TRANSITIONS.get((request.state, type(event)))
+            if handler is None:
+                raise IllegalTransition(request.state, event)
+            return handler(request, event, context)
+
+
+def durable_image(request: Request) -> Request:
+    """What of *request* has to be on disk: two requests with equal images go on alike after a restart."""
+    return replace(request, state=RESTART_STATE[request.state])
+
+
+def adopt_key(request: Request, event: KeyRead | KeyAbsent) -> Request:
+    """The request with what the key's location holds now; used at daemon start."""
+    if isinstance(event, KeyAbsent) or request.key_next_marker:
+        return request
+    return replace(request, key=machine_key.with_key(request.key, event))
+
+
+def adopt_certificate(request: Request, event: CertRead) -> Request:
+    """The request with the certificate that its location holds now; used at daemon start.
+
+    A certificate that was issued but is not yet stored must win over the old
+    one on disk, so nothing is adopted outside the states before enrolment and MONITORING.
+    """
+    if RESTART_STATE[request.state] not in {State.MONITORING, State.CA_REJECTED, State.NEED_GUIDANCE}:
+        return request
+    return replace(request, cert=event.cert, cert_facts=event.facts)
+
+
+def _resubmit(request: Request) -> Step:
+    request = replace(request, ca_cookie="", ca_error="", attempts=0)
+    if request.key_storage.type is StorageType.NONE:
+        return need_guidance(request, "There is no key to sign a request with: the request has no key location.")
+    if request.signing_key.size == 0:
+        return go(request, State.NEED_KEY_PAIR)
+    return go(request, State.NEED_CSR)
+
+
+def _rekey(request: Request) -> Step:
+    request = replace(request, ca_cookie="", ca_error="", attempts=0)
+    if request.key_storage.type is StorageType.NONE:
+        return need_guidance(request, "No key can be made: the request has no key location.")
+    gen = request.key
+    request = replace(
+        request,
+        key_next=KeyRecord(gen_type=gen.gen_type, gen_size=gen.gen_size),
+    )
+    return go(request, State.NEED_KEY_PAIR)
+
+
+def _refresh(request: Request) -> Step:
+    if request.state not in _REFRESHABLE:
+        return stay(request, Idle(), accepted=False)
+    return go(replace(request, attempts=0), State.HAVE_CSR)
+
+
+def _ca_changed(request: Request, context: Context) -> Step:
+    if request.state in _RESUBMITTABLE_BY_CA_NEWS:
+        return go(request, State.HAVE_CSR)
+    if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
+        return go(request, State.NEED_SCEP_DATA)
+    if request.state is State.NEED_CA and context.ca is not None:
+        return go(request, State.NEED_TO_SUBMIT)
+    return stay(request, Idle(), accepted=False)

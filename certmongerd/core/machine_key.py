@@ -1,0 +1,219 @@
+"""From a new entry to a key pair and a signing request."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from certmongerd.core.choice import choose_ca, wants_ca_certs
+from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, ReadKey
+from certmongerd.core.errors import FailureKind
+from certmongerd.core.events import (
+    CertAbsent,
+    CertRead,
+    Continue,
+    CsrBuilt,
+    Event,
+    Failed,
+    Impossible,
+    KeyAbsent,
+    KeyGenerated,
+    KeyRead,
+    TimerFired,
+)
+from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SOONISH, back_off
+from certmongerd.core.states import State
+from certmongerd.core.step import Context, Handler, Step, go, need_guidance, pause, perform, rest
+
+
+def with_key(record: KeyRecord, event: KeyRead | KeyGenerated) -> KeyRecord:
+    """*record* with the facts of the key that was read or made."""
+    return replace(record, type=event.type, size=event.size, pubkey_info=event.pubkey_info)
+
+
+def _newly_added(request: Request, _event: Continue, _context: Context) -> Step:
+    if request.key_storage.type is StorageType.NONE:
+        return go(request, State.NEWLY_ADDED_START_READING_CERT)
+    return go(request, State.NEWLY_ADDED_START_READING_KEYINFO)
+
+
+def _start_reading_new_key(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.NEWLY_ADDED_READING_KEYINFO, ReadKey())
+
+
+def _new_key_read(request: Request, event: KeyRead, _context: Context) -> Step:
+    return go(replace(request, key=with_key(request.key, event)), State.NEWLY_ADDED_START_READING_CERT)
+
+
+def _new_key_absent(request: Request, _event: KeyAbsent, _context: Context) -> Step:
+    return go(request, State.NEWLY_ADDED_START_READING_CERT)
+
+
+def _new_key_unreadable(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    match event.kind:
+        case FailureKind.PIN:
+            return rest(request, State.NEWLY_ADDED_NEED_KEYINFO_READ_PIN)
+        case FailureKind.TOKEN:
+            return rest(request, State.NEWLY_ADDED_NEED_KEYINFO_READ_TOKEN)
+        case FailureKind.PERMS | FailureKind.OTHER:
+            # Somebody's key that cannot be used must not be mistaken for no key at all.
+            return need_guidance(request, event.reason)
+
+
+def _start_reading_new_cert(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.NEWLY_ADDED_READING_CERT, ReadCert())
+
+
+def _new_cert_read(request: Request, event: CertRead, _context: Context) -> Step:
+    return go(replace(request, cert=event.cert, cert_facts=event.facts), State.NEWLY_ADDED_DECIDING)
+
+
+def _no_new_cert(request: Request, _event: CertAbsent | Failed, _context: Context) -> Step:
+    return go(request, State.NEWLY_ADDED_DECIDING)
+
+
+def _decide(request: Request, _event: Continue, context: Context) -> Step:
+    if not request.ca_name:
+        request = replace(request, ca_name=choose_ca(request, context.cas, context.policy.default_ca))
+    if request.cert:
+        if wants_ca_certs(request, context.cas):
+            return go(request, State.NEED_TO_SAVE_ONLY_CA_CERTS)
+        return go(request, State.MONITORING)
+    if request.key_storage.type is StorageType.NONE:
+        return need_guidance(request, "There is neither a certificate at its location nor a key to request one with.")
+    if request.key.size > 0:
+        return go(request, State.NEED_CSR)
+    return go(request, State.NEED_KEY_PAIR)
+
+
+def _need_key_pair(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    if request.key_storage.type is StorageType.NONE:
+        return need_guidance(request, "No key can be made: the request has no key location.")
+    return perform(request, State.GENERATING_KEY_PAIR, GenerateKey())
+
+
+def _key_generated(request: Request, event: KeyGenerated, context: Context) -> Step:
+    made = KeyRecord(
+        type=event.type,
+        size=event.size,
+        gen_type=request.key.gen_type,
+        gen_size=request.key.gen_size,
+        pubkey_info=event.pubkey_info,
+        generated_at=context.now,
+    )
+    request = replace(request, attempts=0, ca_error="", ca_cookie="", key_next_marker=event.marker)
+    if event.marker:
+        return go(replace(request, key_next=made), State.HAVE_KEY_PAIR)
+    return go(replace(request, key=made, key_issued_count=0), State.HAVE_KEY_PAIR)
+
+
+def _key_not_generated(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    match event.kind:
+        case FailureKind.PERMS:
+            return rest(request, State.NEED_KEY_GEN_PERMS)
+        case FailureKind.PIN:
+            return rest(request, State.NEED_KEY_GEN_PIN)
+        case FailureKind.TOKEN:
+            return rest(request, State.NEED_KEY_GEN_TOKEN)
+        case FailureKind.OTHER:
+            delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+            return pause(replace(request, attempts=request.attempts + 1), State.NEED_KEY_PAIR, delay)
+
+
+def _have_key_pair(request: Request, _event: Continue, _context: Context) -> Step:
+    return go(request, State.NEED_KEYINFO)
+
+
+def _need_keyinfo(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.READING_KEYINFO, ReadKey())
+
+
+def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
+    if request.key_next_marker:
+        return go(replace(request, key_next=with_key(request.key_next, event)), State.HAVE_KEYINFO)
+    return go(replace(request, key=with_key(request.key, event)), State.HAVE_KEYINFO)
+
+
+def _keyinfo_absent(request: Request, _event: KeyAbsent, _context: Context) -> Step:
+    if request.key_next_marker:
+        # The candidate vanished; the old key is untouched, so a new candidate is made.
+        return go(replace(request, key_next_marker=""), State.NEED_KEY_PAIR)
+    return go(request, State.NEED_KEY_PAIR)
+
+
+def _keyinfo_unreadable(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    match event.kind:
+        case FailureKind.PIN:
+            return rest(request, State.NEED_KEYINFO_READ_PIN)
+        case FailureKind.TOKEN:
+            return rest(request, State.NEED_KEYINFO_READ_TOKEN)
+        case FailureKind.PERMS | FailureKind.OTHER:
+            delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+            return pause(replace(request, attempts=request.attempts + 1), State.NEED_KEYINFO, delay)
+
+
+def _have_keyinfo(request: Request, _event: Continue, _context: Context) -> Step:
+    return go(request, State.NEED_CSR)
+
+
+def _need_csr(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.GENERATING_CSR, BuildCsr())
+
+
+def _csr_built(request: Request, event: CsrBuilt, _context: Context) -> Step:
+    # Answers to an earlier signing request are no answers to this one.
+    return go(replace(request, csr=event.csr, spkac=event.spkac, ca_cookie="", attempts=0), State.HAVE_CSR)
+
+
+def _csr_failed(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    match event.kind:
+        case FailureKind.PIN:
+            return rest(request, State.NEED_CSR_GEN_PIN)
+        case FailureKind.TOKEN:
+            return rest(request, State.NEED_CSR_GEN_TOKEN)
+        case FailureKind.PERMS | FailureKind.OTHER:
+            delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+            return pause(replace(request, attempts=request.attempts + 1), State.NEED_CSR, delay)
+
+
+def _csr_impossible(request: Request, event: Impossible, _context: Context) -> Step:
+    return need_guidance(request, event.reason)
+
+
+def _have_csr(request: Request, _event: Continue, _context: Context) -> Step:
+    return go(request, State.NEED_TO_SUBMIT)
+
+
+TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
+    (State.NEWLY_ADDED, Continue): _newly_added,
+    (State.NEWLY_ADDED_START_READING_KEYINFO, Continue): _start_reading_new_key,
+    (State.NEWLY_ADDED_READING_KEYINFO, KeyRead): _new_key_read,
+    (State.NEWLY_ADDED_READING_KEYINFO, KeyAbsent): _new_key_absent,
+    (State.NEWLY_ADDED_READING_KEYINFO, Failed): _new_key_unreadable,
+    (State.NEWLY_ADDED_START_READING_CERT, Continue): _start_reading_new_cert,
+    (State.NEWLY_ADDED_READING_CERT, CertRead): _new_cert_read,
+    (State.NEWLY_ADDED_READING_CERT, CertAbsent): _no_new_cert,
+    (State.NEWLY_ADDED_READING_CERT, Failed): _no_new_cert,
+    (State.NEWLY_ADDED_DECIDING, Continue): _decide,
+    (State.NEED_KEY_PAIR, Continue): _need_key_pair,
+    (State.NEED_KEY_PAIR, TimerFired): _need_key_pair,
+    (State.GENERATING_KEY_PAIR, KeyGenerated): _key_generated,
+    (State.GENERATING_KEY_PAIR, Failed): _key_not_generated,
+    (State.HAVE_KEY_PAIR, Continue): _have_key_pair,
+    (State.NEED_KEYINFO, Continue): _need_keyinfo,
+    (State.NEED_KEYINFO, TimerFired): _need_keyinfo,
+    (State.READING_KEYINFO, KeyRead): _keyinfo_read,
+    (State.READING_KEYINFO, KeyAbsent): _keyinfo_absent,
+    (State.READING_KEYINFO, Failed): _keyinfo_unreadable,
+    (State.HAVE_KEYINFO, Continue): _have_keyinfo,
+    (State.NEED_CSR, Continue): _need_csr,
+    (State.NEED_CSR, TimerFired): _need_csr,
+    (State.GENERATING_CSR, CsrBuilt): _csr_built,
+    (State.GENERATING_CSR, Failed): _csr_failed,
+    (State.GENERATING_CSR, Impossible): _csr_impossible,
+    (State.HAVE_CSR, Continue): _have_csr,
+}

@@ -1,0 +1,261 @@
+"""From an issued certificate to a stored and watched one."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from certmongerd.core.effects import Notice, Notify, ReadCert, RunPostSave, RunPreSave, SaveCaCerts, SaveCert
+from certmongerd.core.errors import FailureKind
+from certmongerd.core.events import (
+    CaCertsSaved,
+    CertAbsent,
+    CertRead,
+    CertSaved,
+    Continue,
+    Event,
+    Failed,
+    HookEnded,
+    Notified,
+    TimerFired,
+)
+from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.schedule import (
+    LONGEST_FIRST_RETRY,
+    SOONISH,
+    back_off,
+    effective_thresholds,
+    is_crossed,
+    monitoring_delay,
+)
+from certmongerd.core.states import State
+from certmongerd.core.step import Context, Handler, Step, go, pause, perform, rest
+
+
+def _need_to_save(request: Request, _event: Continue, _context: Context) -> Step:
+    if request.pre_save.command:
+        return perform(request, State.PRE_SAVE_CERT, RunPreSave())
+    return go(request, State.START_SAVING_CERT)
+
+
+def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+    return go(request, State.START_SAVING_CERT)
+
+
+def _start_saving(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.SAVING_CERT, SaveCert())
+
+
+def _saved(request: Request, event: CertSaved, context: Context) -> Step:
+    request = replace(request, attempts=0, ca_error="", key_issued_count=request.key_issued_count + 1)
+    if request.key_next_marker:
+        key = request.key_next if event.key_swapped else request.key
+        request = replace(request, key=key, key_next_marker="", key_issued_count=1)
+        request = replace(request, key_next=KeyRecord())
+    if context.policy.challenge_password_otp and request.scep.last_nonce:
+        template = replace(request.template, challenge_password=None, challenge_password_file="")
+        request = replace(request, template=template)
+    return go(request, State.SAVED_CERT)
+
+
+def _not_saved(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    match event.kind:
+        case FailureKind.PERMS:
+            return rest(request, State.NEED_CERTSAVE_PERMS)
+        case FailureKind.PIN:
+            return rest(request, State.NEED_CERTSAVE_PIN)
+        case FailureKind.TOKEN:
+            return rest(request, State.NEED_CERTSAVE_TOKEN)
+        case FailureKind.OTHER:
+            return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED)
+
+
+def _notify_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.NOTIFYING_ISSUED_SAVE_FAILED, Notify(Notice.ISSUED_SAVE_FAILED))
+
+
+def _retry_saving(request: Request, _event: Notified, _context: Context) -> Step:
+    delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
+    return pause(replace(request, attempts=request.attempts + 1), State.START_SAVING_CERT, delay)
+
+
+def _saved_cert(request: Request, _event: Continue, _context: Context) -> Step:
+    return go(request, State.NEED_TO_SAVE_CA_CERTS)
+
+
+def _need_to_save_ca_certs(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return go(request, State.START_SAVING_CA_CERTS)
+
+
+def _start_saving_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.SAVING_CA_CERTS, SaveCaCerts())
+
+
+def _ca_certs_saved(request: Request, _event: CaCertsSaved, _context: Context) -> Step:
+    return go(replace(request, attempts=0, ca_error=""), State.NEED_TO_READ_CERT)
+
+
+def _ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    if event.kind is FailureKind.PERMS:
+        return rest(request, State.NEED_CA_CERT_SAVE_PERMS)
+    return go(request, State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED)
+
+
+def _notify_ca_certs_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.NOTIFYING_ISSUED_CA_SAVE_FAILED, Notify(Notice.ISSUED_CA_SAVE_FAILED))
+
+
+def _retry_saving_ca_certs(request: Request, _event: Notified, _context: Context) -> Step:
+    delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
+    return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CA_CERTS, delay)
+
+
+def _need_to_read(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.READING_CERT, ReadCert())
+
+
+def _read_back(request: Request, event: CertRead, _context: Context) -> Step:
+    request = replace(
+        request,
+        cert=event.cert,
+        cert_facts=event.facts,
+        attempts=0,
+        last_need_notify_check=None,
+        last_need_enroll_check=None,
+    )
+    if request.post_save.command:
+        step = perform(request, State.POST_SAVED_CERT, RunPostSave())
+    else:
+        step = go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+    return replace(step, certificate_saved=True)
+
+
+def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Context) -> Step:
+    reason = event.reason if isinstance(event, Failed) else "The certificate vanished right after it was stored."
+    delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+    # Storing is idempotent, so it is simply done again.
+    request = replace(request, ca_error=reason, attempts=request.attempts + 1)
+    return pause(request, State.START_SAVING_CERT, delay)
+
+
+def _post_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+    return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+
+
+def _notify_saved(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.NOTIFYING_ISSUED_SAVED, Notify(Notice.ISSUED_SAVED))
+
+
+def _watch(request: Request, _event: Notified | CaCertsSaved, _context: Context) -> Step:
+    return go(request, State.MONITORING)
+
+
+def _need_to_save_only_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
+    return go(request, State.START_SAVING_ONLY_CA_CERTS)
+
+
+def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.SAVING_ONLY_CA_CERTS, SaveCaCerts())
+
+
+def _only_ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
+    request = replace(request, ca_error=event.reason)
+    if event.kind is FailureKind.PERMS:
+        return rest(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
+    return go(request, State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED)
+
+
+def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+    return perform(request, State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notify(Notice.ONLY_CA_SAVE_FAILED))
+
+
+def _monitor(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
+    facts, now = request.cert_facts, context.now
+    if facts.not_after is None:
+        return pause(request, State.MONITORING, monitoring_delay((), None, None, now))
+    notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
+    enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
+    if request.monitor:
+        notice_due = is_crossed(notify, facts.not_after, request.last_need_notify_check, now)
+        request = replace(request, last_need_notify_check=now)
+        if notice_due:
+            return go(request, State.NEED_TO_NOTIFY_VALIDITY)
+    return _renew_or_sleep(request, enroll, notify, context)
+
+
+def _validity_notified(request: Request, _event: Notified, context: Context) -> Step:
+    facts = request.cert_facts
+    if facts.not_after is None:
+        return go(request, State.MONITORING)
+    notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
+    enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
+    return _renew_or_sleep(request, enroll, notify, context)
+
+
+def _renew_or_sleep(
+    request: Request, enroll: tuple[timedelta, ...], notify: tuple[timedelta, ...], context: Context
+) -> Step:
+    facts, now = request.cert_facts, context.now
+    if request.autorenew and facts.not_after is not None and request.key_storage.type is not StorageType.NONE:
+        renewal_due = is_crossed(enroll, facts.not_after, request.last_need_enroll_check, now)
+        request = replace(request, last_need_enroll_check=now)
+        if renewal_due:
+            request = replace(request, ca_cookie="", attempts=0)
+            return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)
+    delay = monitoring_delay((*enroll, *notify), facts.not_before, facts.not_after, now)
+    return pause(request, State.MONITORING, delay)
+
+
+def _rekey_due(request: Request, context: Context) -> bool:
+    """Whether automatic renewal should change the key: used often enough, old enough, or unknown."""
+    policy = context.policy
+    if request.key.size == 0:
+        return True
+    if policy.max_key_use_count > 0 and request.key_issued_count >= policy.max_key_use_count:
+        return True
+    if policy.key_expires_at is not None and request.key.generated_at is not None:
+        return context.now >= policy.key_expires_at(request.key.generated_at)
+    return False
+
+
+def _notify_validity(request: Request, _event: Continue, _context: Context) -> Step:
+    return perform(request, State.NOTIFYING_VALIDITY, Notify(Notice.VALIDITY))
+
+
+TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
+    (State.NEED_TO_SAVE_CERT, Continue): _need_to_save,
+    (State.PRE_SAVE_CERT, HookEnded): _pre_save_ended,
+    (State.START_SAVING_CERT, Continue): _start_saving,
+    (State.START_SAVING_CERT, TimerFired): _start_saving,
+    (State.SAVING_CERT, CertSaved): _saved,
+    (State.SAVING_CERT, Failed): _not_saved,
+    (State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED, Continue): _notify_not_saved,
+    (State.NOTIFYING_ISSUED_SAVE_FAILED, Notified): _retry_saving,
+    (State.SAVED_CERT, Continue): _saved_cert,
+    (State.NEED_TO_SAVE_CA_CERTS, Continue): _need_to_save_ca_certs,
+    (State.NEED_TO_SAVE_CA_CERTS, TimerFired): _need_to_save_ca_certs,
+    (State.START_SAVING_CA_CERTS, Continue): _start_saving_ca_certs,
+    (State.SAVING_CA_CERTS, CaCertsSaved): _ca_certs_saved,
+    (State.SAVING_CA_CERTS, Failed): _ca_certs_not_saved,
+    (State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED, Continue): _notify_ca_certs_not_saved,
+    (State.NOTIFYING_ISSUED_CA_SAVE_FAILED, Notified): _retry_saving_ca_certs,
+    (State.NEED_TO_READ_CERT, Continue): _need_to_read,
+    (State.READING_CERT, CertRead): _read_back,
+    (State.READING_CERT, CertAbsent): _not_read_back,
+    (State.READING_CERT, Failed): _not_read_back,
+    (State.POST_SAVED_CERT, HookEnded): _post_save_ended,
+    (State.NEED_TO_NOTIFY_ISSUED_SAVED, Continue): _notify_saved,
+    (State.NOTIFYING_ISSUED_SAVED, Notified): _watch,
+    (State.NEED_TO_SAVE_ONLY_CA_CERTS, Continue): _need_to_save_only_ca_certs,
+    (State.START_SAVING_ONLY_CA_CERTS, Continue): _start_saving_only_ca_certs,
+    (State.SAVING_ONLY_CA_CERTS, CaCertsSaved): _watch,
+    (State.SAVING_ONLY_CA_CERTS, Failed): _only_ca_certs_not_saved,
+    (State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED, Continue): _notify_only_ca_certs_not_saved,
+    (State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notified): _watch,
+    (State.MONITORING, Continue): _monitor,
+    (State.MONITORING, TimerFired): _monitor,
+    (State.NEED_TO_NOTIFY_VALIDITY, Continue): _notify_validity,
+    (State.NOTIFYING_VALIDITY, Notified): _validity_notified,
+}

@@ -1,0 +1,103 @@
+"""When to look again: retry delays, monitoring thresholds, back-off.
+
+The constants are certmonger's. Where its delays leave a first enrolment
+waiting for a week, or hammer a CA, a capped exponential back-off is used.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+SOONISH: Final = timedelta(seconds=30)
+CA_POLL: Final = timedelta(days=7)
+CA_POLL_MIN: Final = timedelta(minutes=5)
+CA_POLL_MAX: Final = timedelta(days=365)
+MONITOR_POLL: Final = timedelta(days=1)
+MONITOR_POLL_MIN: Final = timedelta(minutes=30)
+CADATA_POLL: Final = timedelta(hours=6)
+CADATA_POLL_DEFAULT: Final = timedelta(seconds=15_768_000)
+FIRST_RETRY: Final = timedelta(minutes=1)
+LONGEST_FIRST_RETRY: Final = timedelta(hours=6)
+SHORTEST_POLL: Final = timedelta(seconds=15)
+
+_ONE_SECOND: Final = timedelta(seconds=1)
+_LARGEST_DOUBLING: Final = 20
+
+
+def back_off(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
+    """*first* doubled for each of *attempts* earlier failures, at most *longest*."""
+    return min(first * (1 << min(attempts, _LARGEST_DOUBLING)), longest)
+
+
+def ca_retry_delay(not_after: datetime | None, now: datetime, attempts: int) -> timedelta:
+    """When to ask a CA again that was unreachable, working or unconfigured.
+
+    Never later than half of the certificate's remaining life (certmonger's rule), and sooner
+    while the trouble is young: one minute, doubled at each failure.
+    """
+    longest = LONGEST_FIRST_RETRY
+    if not_after is not None:
+        remaining = not_after - now
+        longest = CA_POLL if remaining >= 2 * CA_POLL else min(max(remaining / 2, CA_POLL_MIN), CA_POLL_MAX)
+    return back_off(attempts, FIRST_RETRY, longest)
+
+
+def effective_thresholds(
+    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime
+) -> tuple[timedelta, ...]:
+    """The remaining-life thresholds that make sense for one certificate, ascending.
+
+    A threshold above two thirds of the total life would be crossed from birth; a
+    certificate for which none is left gets one at a third of its life.
+    """
+    if not_before is None or not_after <= not_before:
+        return tuple(sorted(thresholds))
+    life = not_after - not_before
+    usable = tuple(sorted(t for t in thresholds if timedelta(0) < t <= life * 2 / 3))
+    if usable or not thresholds:
+        return usable
+    return (life / 3,)
+
+
+def is_crossed(
+    thresholds: Sequence[timedelta], not_after: datetime, last_check: datetime | None, now: datetime
+) -> bool:
+    """Whether the remaining life passed a threshold since *last_check* (never checked: since for ever).
+
+    An expired certificate counts as crossed at every check; a clock that was
+    moved back counts as crossing in the other direction.
+    """
+    ttl = max(timedelta(0), not_after - now)
+    if ttl == timedelta(0):
+        return bool(thresholds)
+    if last_check is None:
+        return any(ttl < t for t in thresholds)
+    previous = max(timedelta(0), not_after - last_check)
+    return any(ttl < t <= previous or previous < t <= ttl for t in thresholds)
+
+
+def monitoring_delay(
+    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime | None, now: datetime
+) -> timedelta:
+    """How long a monitored certificate may be left alone; between a few seconds and a day."""
+    if not_after is None or not_after <= now:
+        return MONITOR_POLL
+    remaining = not_after - now
+    life = not_after - not_before if not_before is not None else remaining
+    shortest = max(_ONE_SECOND, min(MONITOR_POLL_MIN, life / 10))
+    delay = MONITOR_POLL
+    below = [t for t in thresholds if t < remaining]
+    if below:
+        delay = min(delay, remaining - max(below) + _ONE_SECOND)
+    return max(delay, min(shortest, remaining + _ONE_SECOND))
+
+
+def ca_data_delay(not_afters: Sequence[datetime], now: datetime) -> timedelta | None:
+    """When fetched certificates are to be fetched again: at half of the shortest remaining life.
+
+    Expired ones do not count; None when there is none left.
+    """
+    remaining = [end - now for end in not_afters if end > now]
+    if not remaining:
+        return None
+    return min(max(min(remaining) / 2, CA_POLL_MIN), CA_POLL_MAX)
