@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from certmongerd.core.ids import CaName, Nickname, ObjectPath
+from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, Request
 
 
@@ -75,9 +75,7 @@ class Service(Protocol):
     async def add_request(self, request: Request) -> ObjectPath:
         """Register, store and start *request*. Raises StateStoreError; then nothing was added."""
 
-    async def change_request(
-        self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool
-    ) -> None:
+    async def change_request(self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool) -> None:
         """Apply *change* to the request's current value and store it; *restart* steps it as after a modification."""
 
     async def command_request(self, path: ObjectPath, command: RequestCommand) -> bool:

@@ -1,0 +1,55 @@
+"""Names of the D-Bus interface, shared by the daemon and its clients. Constants only."""
+
+from typing import Final
+
+BUS_NAME: Final = "org.fedorahosted.certmonger"
+"""Well-known name of the daemon."""
+
+ROOT_PATH: Final = "/org/fedorahosted/certmonger"
+CAS_PATH: Final = "/org/fedorahosted/certmonger/cas"
+REQUESTS_PATH: Final = "/org/fedorahosted/certmonger/requests"
+CA_PATH_PREFIX: Final = "/org/fedorahosted/certmonger/cas/CA"
+"""A number follows."""
+REQUEST_PATH_PREFIX: Final = "/org/fedorahosted/certmonger/requests/Request"
+"""A number follows."""
+
+ROOT_INTERFACE: Final = "org.fedorahosted.certmonger"
+CA_INTERFACE: Final = "org.fedorahosted.certmonger.ca"
+REQUEST_INTERFACE: Final = "org.fedorahosted.certmonger.request"
+PROPERTIES_INTERFACE: Final = "org.freedesktop.DBus.Properties"
+INTROSPECTABLE_INTERFACE: Final = "org.freedesktop.DBus.Introspectable"
+PEER_INTERFACE: Final = "org.freedesktop.DBus.Peer"
+OBJECT_MANAGER_INTERFACE: Final = "org.freedesktop.DBus.ObjectManager"
+
+DBUS_NAME: Final = "org.freedesktop.DBus"
+"""Name and interface of the bus itself."""
+DBUS_PATH: Final = "/org/freedesktop/DBus"
+
+PRIVATE_ADDRESS_VARIABLE: Final = "CERTMONGER_PVT_ADDRESS"
+"""Environment variable with the address of the daemon's private socket."""
+
+# Errors of the interface.
+ERROR_MISSING_ARG: Final = "org.fedorahosted.certmonger.missing_arg"
+"""Body `ss`: text, key."""
+ERROR_BAD_ARG: Final = "org.fedorahosted.certmonger.bad_arg"
+"""Body `ss`: text, key."""
+ERROR_DUPLICATE: Final = "org.fedorahosted.certmonger.duplicate"
+"""Body `sas`: text, keys."""
+ERROR_NO_SUCH_ENTRY: Final = "org.fedorahosted.certmonger.no_such_entry"
+"""Body `s`."""
+ERROR_REQUEST_BAD_ARG: Final = "org.fedorahosted.certmonger.request.bad_arg"
+"""Body `ss`: text, key or property; from `modify` and from `Get` on any object."""
+ERROR_INTERNAL: Final = "org.fedorahosted.certmonger.internal"
+"""Body `s`: a fixed sentence and a number that is in the daemon's log too."""
+ERROR_CA_INTERNAL: Final = "org.fedorahosted.certmonger.ca.internal"
+ERROR_REQUEST_INTERNAL: Final = "org.fedorahosted.certmonger.request.internal"
+
+# Errors of the D-Bus world.
+ERROR_UNKNOWN_METHOD: Final = "org.freedesktop.DBus.Error.UnknownMethod"
+ERROR_UNKNOWN_PROPERTY: Final = "org.freedesktop.DBus.Error.UnknownProperty"
+ERROR_PROPERTY_READ_ONLY: Final = "org.freedesktop.DBus.Error.PropertyReadOnly"
+ERROR_INVALID_ARGS: Final = "org.freedesktop.DBus.Error.InvalidArgs"
+ERROR_ACCESS_DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
+ERROR_NO_REPLY: Final = "org.freedesktop.DBus.Error.NoReply"
+ERROR_SERVICE_UNKNOWN: Final = "org.freedesktop.DBus.Error.ServiceUnknown"
+ERROR_NAME_HAS_NO_OWNER: Final = "org.freedesktop.DBus.Error.NameHasNoOwner"
