@@ -1,0 +1,147 @@
+"""The one place that writes files which have to survive a crash.
+
+A file is written beside its destination, given its owner and mode while still
+empty, synced, and renamed into place; then the directory is synced. Readers see
+the old content or the new content, never a part. All functions block and raise
+OSError; callers translate.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+TEMPORARY_PREFIX: Final = ".certmongerd-"
+"""Start of the names of temporary files; what is left of them after a crash can be removed."""
+
+Owner = tuple[int, int]
+"""User id and group id; -1 leaves one of them alone."""
+
+_LABEL: Final = "security.selinux"
+_NO_LABEL: Final = frozenset({errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOSYS})
+_NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+
+
+def write_durably(
+    path: Path | str, data: bytes, *, mode: int = 0o600, owner: Owner | None = None, temporary_name: str | None = None
+) -> None:
+    """Replace the content of *path*, or create it, so that a crash leaves the old or the new file.
+
+    *mode* is applied as given, without regard to the umask. *temporary_name* is the
+    file name to use in the same directory until the file is complete; a leftover of
+    that name is removed first. Without it a random one with TEMPORARY_PREFIX is used.
+    A symbolic link at *path* is replaced, not followed: a caller that wants to keep
+    the link passes the link's target.
+    """
+    directory, name = _split(path)
+    temporary = _temporary_path(directory, temporary_name)
+    with _complete_file(temporary, data, mode, owner, replaces=os.path.join(directory, name)):
+        os.rename(temporary, os.path.join(directory, name))
+    sync_directory(directory)
+
+
+def create_durably(
+    path: Path | str, data: bytes, *, mode: int = 0o600, owner: Owner | None = None, temporary_name: str | None = None
+) -> None:
+    """Create *path*, which afterwards is complete; raises FileExistsError when the name is taken.
+
+    Dangling symbolic links count as taken. On file systems without hard links the
+    file is created in place, so that there a crash can leave an incomplete file.
+    """
+    directory, name = _split(path)
+    final = os.path.join(directory, name)
+    temporary = _temporary_path(directory, temporary_name)
+    with _complete_file(temporary, data, mode, owner, replaces=None):
+        try:
+            os.link(temporary, final, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno not in _NO_HARD_LINKS:
+                raise
+            with _complete_file(final, data, mode, owner, replaces=None):
+                os.unlink(temporary)
+        else:
+            os.unlink(temporary)
+    sync_directory(directory)
+
+
+def remove_durably(path: Path | str) -> None:
+    """Remove *path* for good; raises FileNotFoundError when there is none."""
+    directory, name = _split(path)
+    os.unlink(os.path.join(directory, name))
+    sync_directory(directory)
+
+
+def sync_directory(path: Path | str) -> None:
+    """Make the names in the directory *path* durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:  # file systems that cannot sync directories say so this way
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _split(path: Path | str) -> tuple[str, str]:
+    directory, name = os.path.split(os.fspath(path))
+    if not name or name in (".", ".."):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    return directory or ".", name
+
+
+def _temporary_path(directory: str, name: str | None) -> str:
+    if name is None:
+        return os.path.join(directory, TEMPORARY_PREFIX + secrets.token_hex(8))
+    if "/" in name:
+        raise ValueError(f"temporary name {name!r} has to be in the directory of the file")
+    path = os.path.join(directory, name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return path
+
+
+@contextlib.contextmanager
+def _complete_file(path: str, data: bytes, mode: int, owner: Owner | None, *, replaces: str | None) -> Iterator[None]:
+    """A new, synced file at *path*; it is removed again when writing it or the body fails."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        try:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)  # after fchown, which may clear bits
+            if replaces is not None:
+                _carry_label(replaces, descriptor)
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        yield
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _carry_label(source: str, descriptor: int) -> None:
+    """Give the open file the SELinux label of the file it is going to replace."""
+    try:
+        label = os.getxattr(source, _LABEL, follow_symlinks=False)
+        if os.getxattr(descriptor, _LABEL) != label:
+            os.setxattr(descriptor, _LABEL, label)
+    except OSError as exc:
+        if exc.errno not in _NO_LABEL:  # a default label is better than no file at all
+            logger.warning("The SELinux label of %s could not be kept: %s", source, exc.strerror)
