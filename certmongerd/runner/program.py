@@ -1,0 +1,110 @@
+"""What is run, as whom, and how it ended: the values that all ways of starting a program share."""
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from certmongerd.core.errors import LaunchError
+
+MAX_STRING_BYTES: Final = 128 * 1024
+"""Longest single argument or `NAME=value` that Linux hands to a program, with its final NUL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAs:
+    """The identity a program gets instead of the daemon's."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    """Supplementary groups, the primary one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a program ended, and what it printed."""
+
+    exit_status: int | None
+    """None when a signal ended it."""
+    signal: int | None
+    stdout: bytes
+    stderr_tail: str
+    """The last lines of standard error."""
+    timed_out: bool = False
+    """It was ended because its time was up."""
+    truncated: bool = False
+    """It was ended because it printed more than allowed; `stdout` has the allowed part."""
+    duration_s: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended by itself with status 0."""
+        return self.exit_status == 0 and not (self.timed_out or self.truncated)
+
+    def describe(self) -> str:
+        """How it ended, for people."""
+        if self.timed_out:
+            return f"was stopped after {self.duration_s:.0f} seconds, its time limit"
+        if self.truncated:
+            return f"was stopped because it printed more than {len(self.stdout)} bytes"
+        if self.signal is not None:
+            return f"was ended by signal {self.signal}"
+        return f"ended with status {self.exit_status}"
+
+
+def find_program(name: str, search_path: str) -> str:
+    """The file to execute for *name*; a name without a slash is looked up in *search_path*.
+
+    Raises LaunchError for one that does not exist or is not executable.
+    """
+    if not name:
+        raise LaunchError(name, "The command is empty")
+    if "/" in name:
+        problem = _execution_problem(name)
+        if problem:
+            raise LaunchError(name, problem)
+        return name
+    problems = []
+    for directory in search_path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        problem = _execution_problem(candidate)
+        if not problem:
+            return candidate
+        if problem != _NOT_FOUND:
+            problems.append(f"{candidate}: {problem}")
+    raise LaunchError(name, "; ".join(problems) or f"{_NOT_FOUND} in {search_path or 'an empty search path'}")
+
+
+_NOT_FOUND: Final = "No such file or directory"
+
+
+def _execution_problem(path: str) -> str:
+    """Why *path* cannot be executed; empty when it can."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return _NOT_FOUND
+    except (OSError, ValueError) as exc:
+        return str(getattr(exc, "strerror", None) or exc)
+    if not stat.S_ISREG(status.st_mode):
+        return "Not a regular file"
+    return "" if os.access(path, os.X_OK) else "Not executable"
+
+
+def check_strings(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Refuse what the kernel would refuse. Raises LaunchError that names the argument or variable."""
+    for position, word in enumerate(argv):
+        _check_string(argv[0], f"Argument {position}", word)
+    for name, value in env.items():
+        _check_string(argv[0], f"Variable {name}", f"{name}={value}")
+
+
+def _check_string(program: str, what: str, text: str) -> None:
+    """Refuse one string that cannot be handed over."""
+    if "\0" in text:
+        raise LaunchError(program, f"{what} contains a NUL character")
+    size = len(os.fsencode(text)) + 1
+    if size > MAX_STRING_BYTES:
+        raise LaunchError(program, f"{what} has {size} bytes, more than the {MAX_STRING_BYTES} that fit")
