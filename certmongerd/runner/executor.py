@@ -1,0 +1,47 @@
+"""Blocking work in bounded thread pools, so that nothing blocks the loop."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_IO_THREADS: Final = 8
+
+
+class Executor:
+    """Two pools: one thread per processor for key generation, several for file work.
+
+    Slow key generations thus never hold up the saving of somebody else's certificate.
+    """
+
+    def __init__(self) -> None:
+        self._cpu = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu")
+        self._io = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="io")
+
+    async def cpu(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run long computations. A cancelled caller still waits for the thread to end."""
+        return await _finish(self._cpu, lambda: function(*args, **kwargs))
+
+    async def io(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run file work. A cancelled caller still waits for the thread to end."""
+        return await _finish(self._io, lambda: function(*args, **kwargs))
+
+    def close(self) -> None:
+        """Drop what has not begun; do not wait for what has."""
+        self._cpu.shutdown(wait=False, cancel_futures=True)
+        self._io.shutdown(wait=False, cancel_futures=True)
+
+
+async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+    future = asyncio.get_running_loop().run_in_executor(pool, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        # Two threads must never work on one location: the caller's successor starts after this one ended.
+        # A future that has not begun is dropped; a running one cannot be.
+        if not future.cancel():
+            await asyncio.wait([future])
+        raise

@@ -1,0 +1,36 @@
+"""Mutual exclusion where two actions really touch the same thing."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+
+class LocationLocks:
+    """One lock per file or database; actions on different locations never wait for each other."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._users: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def holding(self, locations: Iterable[str]) -> AsyncIterator[None]:
+        """Hold the locks of all *locations* (empty ones are ignored), taken in one order by everybody."""
+        names = sorted({os.path.normpath(location) for location in locations if location})
+        held: list[asyncio.Lock] = []
+        for name in names:
+            self._users[name] = self._users.get(name, 0) + 1
+        try:
+            for name in names:
+                lock = self._locks.setdefault(name, asyncio.Lock())
+                await lock.acquire()
+                held.append(lock)
+            yield
+        finally:
+            for lock in reversed(held):
+                lock.release()
+            for name in names:
+                self._users[name] -= 1
+                if self._users[name] == 0:
+                    del self._users[name]
+                    self._locks.pop(name, None)

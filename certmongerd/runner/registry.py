@@ -1,0 +1,219 @@
+"""The daemon's one table of current requests and CAs, and their way to the disk."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from certmongerd.busapi.service import ChangeListener
+from certmongerd.core.choice import find_ca
+from certmongerd.core.effects import Action, Idle
+from certmongerd.core.ids import CaName, Nickname, ObjectPath
+from certmongerd.core.machine import durable_image
+from certmongerd.core.model import Ca, Request
+from certmongerd.core.step import Context, Policy
+from certmongerd.runner.clock import Clock
+from certmongerd.runner.executor import Executor
+
+_log = logging.getLogger(__name__)
+
+REQUESTS_PATH: Final = "/org/fedorahosted/certmonger/requests"
+CAS_PATH: Final = "/org/fedorahosted/certmonger/cas"
+
+
+class StateFiles(Protocol):
+    """Where requests and CAs are kept; calls block and raise StateStoreError."""
+
+    def create_request(self, request: Request, now: datetime) -> str:
+        """Store a new request; the name of its file."""
+
+    def save_request(self, name: str, request: Request) -> None:
+        """Replace the file."""
+
+    def delete_request(self, name: str) -> None:
+        """Delete the file."""
+
+    def create_ca(self, ca: Ca, now: datetime) -> str:
+        """Store a new CA; the name of its file."""
+
+    def save_ca(self, name: str, ca: Ca) -> None:
+        """Replace the file."""
+
+    def delete_ca(self, name: str) -> None:
+        """Delete the file."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RequestEntry:
+    """One request and what the engine is doing about it."""
+
+    path: ObjectPath
+    request: Request
+    file_name: str = ""
+    """Empty until it was stored for the first time."""
+    stored: Request | None = None
+    """What is on disk."""
+    save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    action: Action = Idle()
+    generation: int = 0
+    """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is a new action."""
+    effect_task: asyncio.Task[object] | None = None
+    worker: asyncio.Task[None] | None = None
+    holds_hooks: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CaEntry:
+    """One CA and the tasks that gather its data."""
+
+    path: ObjectPath
+    ca: Ca
+    file_name: str = ""
+    stored: Ca | None = None
+    save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    phases: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+_V = TypeVar("_V")
+
+
+class _View(Mapping[ObjectPath, _V]):
+    """The values of a live table, read-only."""
+
+    def __init__(self, paths: Mapping[ObjectPath, object], value: Callable[[ObjectPath], _V]) -> None:
+        self._paths = paths
+        self._value = value
+
+    def __getitem__(self, path: ObjectPath) -> _V:
+        return self._value(path)
+
+    def __iter__(self) -> Iterator[ObjectPath]:
+        return iter(list(self._paths))
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+class Registry:
+    """Entries by object path, in ascending number order; numbers are never used twice."""
+
+    def __init__(self, files: StateFiles, executor: Executor, clock: Clock) -> None:
+        self.files = files
+        self.executor = executor
+        self.clock = clock
+        self.policy = Policy()
+        self.requests: dict[ObjectPath, RequestEntry] = {}
+        self.cas: dict[ObjectPath, CaEntry] = {}
+        self.request_values: Mapping[ObjectPath, Request] = _View(
+            self.requests, lambda path: self.requests[path].request
+        )
+        self.ca_values: Mapping[ObjectPath, Ca] = _View(self.cas, lambda path: self.cas[path].ca)
+        self._listeners: list[ChangeListener] = []
+        self._last_request = 0
+        self._last_ca = 0
+
+    def subscribe(self, listener: ChangeListener) -> None:
+        """Report every later change to *listener*."""
+        self._listeners.append(listener)
+
+    def tell(self, report: Callable[[ChangeListener], None]) -> None:
+        """Report to every listener; one that fails does not keep the others from hearing it."""
+        for listener in self._listeners:
+            try:
+                report(listener)
+            except Exception:
+                _log.exception("A change could not be announced")
+
+    def enter_request(self, request: Request, file_name: str = "", stored: Request | None = None) -> RequestEntry:
+        """Give *request* a number and a place in the table."""
+        self._last_request += 1
+        path = ObjectPath(f"{REQUESTS_PATH}/Request{self._last_request}")
+        entry = RequestEntry(path=path, request=request, file_name=file_name, stored=stored)
+        self.requests[path] = entry
+        self.tell(lambda listener: listener.request_added(path, request))
+        return entry
+
+    def enter_ca(self, ca: Ca, file_name: str = "", stored: Ca | None = None) -> CaEntry:
+        """Give *ca* a number and a place in the table."""
+        self._last_ca += 1
+        path = ObjectPath(f"{CAS_PATH}/CA{self._last_ca}")
+        entry = CaEntry(path=path, ca=ca, file_name=file_name, stored=stored)
+        self.cas[path] = entry
+        self.tell(lambda listener: listener.ca_added(path, ca))
+        return entry
+
+    def leave_request(self, entry: RequestEntry) -> None:
+        """Take an entry out of the table."""
+        if self.requests.pop(entry.path, None) is not None:
+            self.tell(lambda listener: listener.request_removed(entry.path))
+
+    def leave_ca(self, entry: CaEntry) -> None:
+        """Take an entry out of the table."""
+        if self.cas.pop(entry.path, None) is not None:
+            self.tell(lambda listener: listener.ca_removed(entry.path))
+
+    def set_request(self, entry: RequestEntry, request: Request) -> None:
+        """Give an entry its next value and announce the change."""
+        old, entry.request = entry.request, request
+        if request != old:
+            self.tell(lambda listener: listener.request_changed(entry.path, old, request))
+
+    def set_ca(self, entry: CaEntry, ca: Ca) -> None:
+        """Give an entry its next value and announce the change."""
+        old, entry.ca = entry.ca, ca
+        if ca != old:
+            self.tell(lambda listener: listener.ca_changed(entry.path, old, ca))
+
+    def ca_entry(self, name: CaName) -> CaEntry | None:
+        """The CA called *name*, compared exactly."""
+        return next((entry for entry in self.cas.values() if entry.ca.id == name), None)
+
+    def context(self, request: Request) -> Context:
+        """The surroundings in which *request* is stepped now."""
+        cas = tuple(entry.ca for entry in self.cas.values())
+        return Context(
+            now=self.clock.now(),
+            policy=self.policy,
+            ca=find_ca(cas, request.ca_name) if request.ca_name else None,
+            cas=cas,
+        )
+
+    def unused_nickname(self) -> Nickname:
+        """A time stamp as nickname; several in one second get a suffix."""
+        taken = {entry.request.id.casefold() for entry in self.requests.values()}
+        stamp = self.clock.now().strftime("%Y%m%d%H%M%S")
+        name, suffix = stamp, 0
+        while name in taken:
+            suffix += 1
+            name = f"{stamp}-{suffix}"
+        return Nickname(name)
+
+    async def persist_request(self, entry: RequestEntry) -> None:
+        """Bring the disk up to date with *entry*. Raises StateStoreError."""
+        if entry.stored is not None and entry.stored == durable_image(entry.request):
+            return
+        async with entry.save_lock:
+            image = durable_image(entry.request)
+            if entry.stored == image:
+                return
+            if entry.file_name:
+                await self.executor.io(self.files.save_request, entry.file_name, image)
+            else:
+                entry.file_name = await self.executor.io(self.files.create_request, image, self.clock.now())
+            entry.stored = image
+
+    async def persist_ca(self, entry: CaEntry) -> None:
+        """Bring the disk up to date with *entry*. Raises StateStoreError."""
+        async with entry.save_lock:
+            image = replace(entry.ca, error="")
+            if entry.stored == image:
+                return
+            if entry.file_name:
+                await self.executor.io(self.files.save_ca, entry.file_name, image)
+            else:
+                entry.file_name = await self.executor.io(self.files.create_ca, image, self.clock.now())
+            entry.stored = image
