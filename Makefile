@@ -1,0 +1,64 @@
+# make demo   a daemon, two CAs and two certificates, from nothing, in one go
+# make run    the daemon in the foreground, on a private socket below ./.run
+# make test   the whole test suite (as root it installs the Debian packages that it needs)
+# make lint   style, types, import layers
+# make bench  how long a burst of requests takes
+# make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
+
+SHELL := /bin/bash
+VENV ?= .venv
+COUNT ?= 50
+PYTEST_ARGS ?=
+sources := certmongerd getcert helpers tests scripts bench
+python := $(VENV)/bin/python
+
+.PHONY: help venv dev packages demo run test lint format bench lock docs clean
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+venv: $(VENV)/.runtime-stamp
+dev: $(VENV)/.dev-stamp
+
+$(VENV)/.runtime-stamp: requirements.lock pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev-stamp: requirements-dev.lock pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(VENV) requirements-dev.lock
+	@touch $(VENV)/.runtime-stamp $@
+
+packages:
+	@[ -n "$(SKIP_PACKAGES)" ] || scripts/debian-packages.sh
+
+demo: venv
+	@$(python) scripts/demo.py
+
+run: venv
+	@scripts/run.sh $(VENV)
+
+test: packages dev
+	$(python) -m pytest $(PYTEST_ARGS)
+
+lint: dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(python) -m mypy $(sources)
+	$(VENV)/bin/lint-imports
+
+format: dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: venv
+	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca local
+	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
+
+docs: venv
+	$(python) scripts/state_diagram.py --write
+
+lock:
+	scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Makes the virtual environment DIR, or completes an existing one, from a lock file and this source tree.
+#
+#   scripts/venv.sh DIR LOCKFILE
+#
+# Every package comes in the version and with one of the hashes of the lock file; the project itself is installed
+# editable, without asking any index. Set PYTHON to choose the interpreter of a new environment.
+set -euo pipefail
+venv=$1
+lock=$2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+minimum="3, 11"
+
+# An interpreter that is new enough. Version managers leave shims that do not run, hence the trial.
+is_new_enough() {
+    "$1" -c "import sys; sys.exit(sys.version_info < ($minimum))" >/dev/null 2>&1
+}
+
+can_make_venvs() {
+    "$1" -c "import ensurepip, venv" >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3}; do
+        if is_new_enough "$candidate" && "$1" "$candidate"; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+if ! is_new_enough "$venv/bin/python"; then
+    if ! python=$(find_python can_make_venvs); then
+        if ! python=$(find_python is_new_enough); then
+            echo "No Python ${minimum/, /.} or newer found (PYTHON=${PYTHON:-} tried first when set)." >&2
+            echo "Debian 12: apt-get install python3 python3-venv" >&2
+            exit 1
+        fi
+        version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+        package=python3-venv
+        [ "$python" = python3 ] || [ "$python" = /usr/bin/python3 ] || package=$version-venv
+        echo "$python lacks the venv module; it is in the Debian package $package"
+        "$here/debian-packages.sh" "$package"
+        can_make_venvs "$python" || { echo "$python still cannot make virtual environments" >&2; exit 1; }
+    fi
+    echo "Making $venv with $("$python" -V) ($(command -v "$python"))"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+fi
+
+echo "Installing from ${lock##*/}"
+pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
+"${pip[@]}" install -q --require-hashes --only-binary :all: -r "$lock"
+"${pip[@]}" install -q --no-deps --no-build-isolation --no-index -e "$here/.."
+"$venv/bin/python" -c "import certmongerd, getcert, certmonger_helpers"
