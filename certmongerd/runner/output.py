@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -21,16 +22,18 @@ class Capture:
     Reading starts at once and goes on until `close`.
     """
 
-    def __init__(self, program: str, *, max_output_bytes: int) -> None:
+    def __init__(self, program: str, *, max_output_bytes: int, on_change: Callable[[], None]) -> None:
+        """*on_change* is called when `has_ended` or `has_overflowed` became true."""
         self._program = program
         self._loop = asyncio.get_running_loop()
         self._remaining = max_output_bytes
         self._chunks: list[bytes] = []
         self._log_lines = LineLog(program)
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-        """Done when standard output reached its end."""
-        self.overflow: asyncio.Future[None] = self._loop.create_future()
-        """Done when the child printed more than allowed; nothing is read any more."""
+        self._on_change = on_change
+        self.has_ended = False
+        """Whether standard output reached its end."""
+        self.has_overflowed = False
+        """Whether the child printed more than allowed; nothing is read any more."""
         stdout, self.stdout_fd = os.pipe2(os.O_CLOEXEC)
         stderr, self.stderr_fd = os.pipe2(os.O_CLOEXEC)
         self._stdout, self._stderr = stdout, stderr
@@ -79,13 +82,13 @@ class Capture:
         if data is None:
             return False
         if not data:
+            self.has_ended = True
             self._end(self._stdout)
             return False
         self._chunks.append(data[: self._remaining])
         if len(data) > self._remaining:
-            self._end(self._stdout, reached_end=False)
-            if not self.overflow.done():
-                self.overflow.set_result(None)
+            self.has_overflowed = True
+            self._end(self._stdout)
         self._remaining -= len(self._chunks[-1])
         return True
 
@@ -108,13 +111,12 @@ class Capture:
         except (BlockingIOError, InterruptedError):
             return None
 
-    def _end(self, reader: int, *, reached_end: bool = True) -> None:
+    def _end(self, reader: int) -> None:
         """Stop reading one of the two."""
         self._open.discard(reader)
         self._loop.remove_reader(reader)
         os.close(reader)
-        if reader == self._stdout and reached_end and not self.ended.done():
-            self.ended.set_result(None)
+        self._on_change()
 
 
 class LineLog:

@@ -93,6 +93,21 @@ def _execution_problem(path: str) -> str:
     return "" if os.access(path, os.X_OK) else "Not executable"
 
 
+def check_directory(program: str, cwd: str) -> None:
+    """Refuse a working directory that does not exist. Raises LaunchError."""
+    if not os.path.isdir(cwd):
+        raise LaunchError(program, f"Working directory {cwd} does not exist")
+
+
+def memory_file(name: str, data: bytes) -> int:
+    """A descriptor of an anonymous file that holds *data*, positioned at its beginning."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as stream:
+        stream.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 def check_strings(argv: Sequence[str], env: Mapping[str, str]) -> None:
     """Refuse what the kernel would refuse. Raises LaunchError that names the argument or variable."""
     for position, word in enumerate(argv):

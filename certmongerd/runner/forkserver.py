@@ -1,0 +1,235 @@
+"""A small process that has the bundled helpers loaded and forks one child per run.
+
+Starting an interpreter and loading its libraries takes longer than most runs of a helper; a fork takes a
+millisecond. The daemon itself is not forked: it has threads, secrets and an event loop.
+
+Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR`, where DESCRIPTOR is a connected SEQPACKET
+socket. What is to be run, environment included, arrives in an anonymous file, never in the argument vector. The
+process ends, and ends its children, when the other side closes the socket. No threads, no event loop.
+"""
+
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
+from types import ModuleType
+from typing import Final, NoReturn
+
+PRELOADED: Final = ("certmonger_helpers.local_submit", "certmonger_helpers.scep_submit")
+
+MESSAGE: Final = struct.Struct("!BQi")
+"""Kind, number of the run, value."""
+
+_DESCRIPTORS: Final = 4
+_UNCAUGHT: Final = 70
+"""Status of a helper that raised: not one of the protocol, so that it counts as broken."""
+
+
+class Command(IntEnum):
+    """What the daemon sends."""
+
+    RUN = 1
+    """With four descriptors: the job as JSON (see `Job`), standard input, output and error."""
+    SIGNAL = 2
+    """The value is the signal for the run's process group."""
+
+
+class Report(IntEnum):
+    """What the daemon is told."""
+
+    STARTED = 1
+    """The value is the process id."""
+    FAILED = 2
+    """The value is the system's error number."""
+    EXITED = 3
+    """The value is the exit status, or the negative number of a signal."""
+
+
+def main() -> int:
+    """Serve the socket named on the command line until it is closed."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    for name in PRELOADED:
+        _preload(name)
+    gc.collect()
+    gc.freeze()
+    Server(channel).serve()
+    return 0
+
+
+def _preload(name: str) -> None:
+    """Load a helper; one that is broken says so again when it is run."""
+    try:
+        if importlib.util.find_spec(name) is None:
+            return
+        warm_up = getattr(importlib.import_module(name), "warm_up", None)
+        if warm_up is not None:
+            warm_up()
+    except ImportError as exc:
+        print(f"Helper {name} cannot be loaded: {exc}", file=sys.stderr, flush=True)
+
+
+class Server:
+    """The children, and the socket on which the daemon asks for them."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._pids: dict[int, int] = {}
+        """Process id by run."""
+        self._runs: dict[int, int] = {}
+        """Run by process descriptor."""
+
+    def serve(self) -> None:
+        """Answer until the socket is closed."""
+        try:
+            while True:
+                for descriptor, _ in self._poll.poll():
+                    if descriptor in self._runs:
+                        self._reap(descriptor)
+                    elif not self._receive():
+                        return
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the daemon is gone
+        finally:
+            for run in self._pids:
+                self._signal(run, signal.SIGKILL)
+
+    def _receive(self) -> bool:
+        """Carry out one command; False at the end of the socket."""
+        message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE.size, _DESCRIPTORS)
+        if not message:
+            return False
+        kind, run, value = MESSAGE.unpack(message)
+        if kind == Command.RUN:
+            try:
+                self._start(run, descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        elif run in self._pids:
+            self._signal(run, value)
+        return True
+
+    def _start(self, run: int, descriptors: Sequence[int]) -> None:
+        """Fork the child of a run."""
+        old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _be_helper(descriptors, old_mask)
+        except OSError as exc:
+            self._report(Report.FAILED, run, exc.errno or 0)
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+        process = os.pidfd_open(pid)
+        self._pids[run] = pid
+        self._runs[process] = run
+        self._poll.register(process, select.POLLIN)
+        self._report(Report.STARTED, run, pid)
+
+    def _reap(self, process: int) -> None:
+        """Take the status of an ended child; what it left in its group ends with it."""
+        run = self._runs.pop(process)
+        self._poll.unregister(process)
+        os.close(process)
+        pid = self._pids[run]
+        self._signal(run, signal.SIGKILL)  # before it is reaped: until then nobody else can have its number
+        del self._pids[run]
+        _, status = os.waitpid(pid, 0)
+        self._report(Report.EXITED, run, os.waitstatus_to_exitcode(status))
+
+    def _signal(self, run: int, number: int) -> None:
+        """Signal the process group of a run that was not reaped yet."""
+        pid = self._pids[run]
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            os.kill(pid, number)  # just forked, no group of its own yet
+
+    def _report(self, kind: Report, run: int, value: int) -> None:
+        """Tell the daemon."""
+        self._channel.send(MESSAGE.pack(kind, run, value))
+
+
+class Job:
+    """What a child is to run: module, argument vector, environment, working directory."""
+
+    def __init__(self, module: str, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
+        self.module = module
+        self.argv = list(argv)
+        self.env = dict(env)
+        self.cwd = cwd
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return json.dumps([self.module, self.argv, self.env, self.cwd]).encode("ascii")
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Job":
+        """From JSON."""
+        return cls(*json.loads(data))
+
+
+def _be_helper(descriptors: Sequence[int], mask: Collection[int]) -> NoReturn:
+    """In the child: run the job and end the process, whatever happens."""
+    status = _UNCAUGHT
+    try:
+        status = _run_job(descriptors, mask)
+    except SystemExit as exc:
+        status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    except BaseException as exc:
+        print(f"Internal error: {type(exc).__name__}: {exc}", file=sys.stderr)
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status & 0xFF)
+
+
+def _run_job(descriptors: Sequence[int], mask: Collection[int]) -> int:
+    """Become an ordinary program of its own and call the helper."""
+    os.setsid()
+    payload, *standard = descriptors
+    with open(payload, "rb", closefd=False) as stream:
+        job = Job.decode(stream.read())
+    for target, descriptor in enumerate(standard):
+        os.dup2(descriptor, target)
+    for entry in os.listdir("/proc/self/fd"):
+        if int(entry) > 2:
+            _close_quietly(int(entry))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    os.umask(0o077)
+    os.chdir(job.cwd)
+    os.environ.clear()
+    os.environ.update(job.env)
+    sys.argv = job.argv
+    module: ModuleType = importlib.import_module(job.module)
+    return int(module.main(job.argv[1:]))
+
+
+def _close_quietly(descriptor: int) -> None:
+    """Close a descriptor of the list; the one that was used for listing is closed already."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""Running helpers, hooks and notification commands: the only place that starts other programs."""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from certmongerd.core.errors import LaunchError
+from certmongerd.runner.environment import SEARCH_PATH
+from certmongerd.runner.output import Capture
+from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.supervision import (
+    OUTPUT_GRACE_S,
+    TERMINATION_GRACE_S,
+    Child,
+    Limits,
+    Starter,
+    Supervision,
+)
+from certmongerd.runner.warm import WarmStart, bundled_module
+
+MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
+MAX_EXTERNAL: Final = 64
+"""Programs that run at the same time."""
+MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
+"""Bundled helpers that run at the same time; most of their time is waiting for a CA."""
+
+
+class Launcher:
+    """Runs programs. Bundled helpers, those in *helper_dir*, start from a warm interpreter.
+
+    Creating one forbids core dumps of this process and its children: they hold keys.
+    """
+
+    def __init__(
+        self,
+        helper_dir: str,
+        *,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
+        termination_grace_s: float = TERMINATION_GRACE_S,
+        output_grace_s: float = OUTPUT_GRACE_S,
+    ) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._helper_dir = helper_dir
+        self._max_output_bytes = max_output_bytes
+        self._termination_grace_s = termination_grace_s
+        self._output_grace_s = output_grace_s
+        self._warm = WarmStart(_spawn_server)
+        self._slots = {True: asyncio.Semaphore(MAX_BUNDLED), False: asyncio.Semaphore(MAX_EXTERNAL)}
+        self._runs: dict[asyncio.Task[Finished], Supervision] = {}
+        self._is_closing = False
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        cwd: str = "/",
+        user: RunAs | None = None,
+        stdin: bytes | None = None,
+        keep_background: bool = False,
+    ) -> Finished:
+        """Run *argv* with exactly *env* and wait for its end.
+
+        The program is searched in the `PATH` of *env*. It gets a session of its own, umask 077, standard input
+        from *stdin* or the null device, and no other descriptor. When the time is up or the caller is cancelled,
+        its process group gets SIGTERM, then SIGKILL, and is reaped before this returns. *keep_background*
+        spares processes that the program left behind when it ended by itself. Raises LaunchError when the
+        program cannot be started.
+        """
+        program = find_program(argv[0] if argv else "", env.get("PATH", ""))
+        check_strings(argv, env)
+        check_directory(program, cwd)
+        module = bundled_module(program, self._helper_dir) if user is None else None
+        limits = Limits(
+            timeout_s=timeout_s,
+            max_output_bytes=self._max_output_bytes,
+            keep_background=keep_background and module is None,
+            termination_grace_s=self._termination_grace_s,
+            output_grace_s=self._output_grace_s,
+        )
+
+        async def start(capture: Capture) -> Child:
+            source = _standard_input(stdin)
+            try:
+                if module is not None:
+                    return await self._warm.start(module, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
+                return await _execute(program, argv, env=env, cwd=cwd, user=user, stdin_fd=source, capture=capture)
+            finally:
+                os.close(source)
+
+        async with self._slots[module is not None]:
+            if self._is_closing:
+                raise LaunchError(program, "The daemon is shutting down")
+            return await self._supervise(program, limits, start)
+
+    async def close(self) -> None:
+        """End everything that runs, within a second, and start nothing more."""
+        self._is_closing = True
+        for supervision in self._runs.values():
+            supervision.stop(hurry=True)
+        if self._runs:
+            await asyncio.wait(set(self._runs))
+        await self._warm.close()
+
+    async def _supervise(self, program: str, limits: Limits, start: Starter) -> Finished:
+        """Let a task of its own follow the child, so that a cancelled caller leaves nothing behind."""
+        supervision = Supervision(program, limits)
+        task = asyncio.get_running_loop().create_task(supervision.conduct(start))
+        self._runs[task] = supervision
+        task.add_done_callback(self._forget)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            supervision.stop()
+            if not task.done():
+                await asyncio.wait({task})  # cancelled again: `close` still waits for it
+            raise
+
+    def _forget(self, task: asyncio.Task[Finished]) -> None:
+        """Note that a run is over; its outcome was for a caller that may be gone."""
+        self._runs.pop(task, None)
+        if not task.cancelled():
+            task.exception()
+
+
+def _standard_input(data: bytes | None) -> int:
+    """A descriptor to read *data* from; the null device when there is none."""
+    if data is None:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    return memory_file("stdin", data)
+
+
+class _ExecutedChild:
+    """A child started by this process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._pid = process.pid
+        self.exited: asyncio.Future[int] = asyncio.ensure_future(process.wait())
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send *number* to the group."""
+        try:
+            os.killpg(self._pid, number)
+        except ProcessLookupError:
+            return  # nobody is left
+
+
+async def _execute(
+    program: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    user: RunAs | None,
+    stdin_fd: int,
+    capture: Capture,
+) -> Child:
+    """Start *program* by executing it."""
+    try:
+        process = await _create(
+            argv,
+            executable=program,
+            env=env,
+            cwd=cwd,
+            user=user,
+            streams=(stdin_fd, capture.stdout_fd, capture.stderr_fd),
+        )
+    except OSError as exc:
+        raise LaunchError(argv[0], _execution_failure(exc, program)) from exc
+    return _ExecutedChild(process)
+
+
+async def _spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subprocess.Process:
+    """Start the fork server, which inherits *descriptor* and shares only standard error with the daemon."""
+    null = asyncio.subprocess.DEVNULL
+    try:
+        return await _create(
+            argv, executable=argv[0], env={"PATH": SEARCH_PATH}, streams=(null, null, None), inherited=(descriptor,)
+        )
+    except OSError as exc:
+        raise LaunchError(argv[0], _execution_failure(exc, argv[0])) from exc
+
+
+async def _create(
+    argv: Sequence[str],
+    *,
+    executable: str,
+    env: Mapping[str, str],
+    streams: tuple[int, int, int | None],
+    cwd: str = "/",
+    user: RunAs | None = None,
+    inherited: Sequence[int] = (),
+) -> asyncio.subprocess.Process:
+    """Start a process with a session of its own and the descriptors *streams* and *inherited*, no others."""
+    stdin, stdout, stderr = streams
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        executable=executable,
+        env=dict(env),
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        close_fds=True,
+        pass_fds=inherited,
+        umask=0o077,
+        user=user.uid if user else None,
+        group=user.gid if user else None,
+        extra_groups=user.groups if user else None,
+    )
+
+
+def _execution_failure(error: OSError, program: str) -> str:
+    """What the system said, and what it means for scripts."""
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError) and os.path.exists(program):
+        return f"{reason} (its interpreter is missing)"
+    return reason

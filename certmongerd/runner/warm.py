@@ -1,0 +1,206 @@
+"""The daemon's side of the fork server: starts it, asks it for children, notices when it is gone."""
+
+import asyncio
+import importlib.util
+import itertools
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from certmongerd.core.errors import LaunchError
+from certmongerd.runner.forkserver import MESSAGE, Command, Job, Report
+from certmongerd.runner.output import Capture
+from certmongerd.runner.program import memory_file
+
+_log = logging.getLogger(__name__)
+
+_HELPER_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_PACKAGE: Final = "certmonger_helpers"
+_GONE: Final = "The process that runs bundled helpers ended unexpectedly"
+_EXIT_GRACE_S: Final = 0.2
+
+Spawn = Callable[[Sequence[str], int], Awaitable[asyncio.subprocess.Process]]
+"""Starts a program that inherits one descriptor."""
+
+
+def bundled_module(program: str, helper_dir: str) -> str | None:
+    """The module behind *program* when that is a helper of this installation in *helper_dir*."""
+    directory, name = os.path.split(os.path.realpath(program))
+    if directory != os.path.realpath(helper_dir) or not _HELPER_NAME.fullmatch(name):
+        return None
+    package = importlib.util.find_spec(_PACKAGE)
+    locations = package.submodule_search_locations if package is not None else None
+    module = name.replace("-", "_")
+    for location in locations or ():
+        if os.path.realpath(os.path.join(location, "bin")) == directory:
+            return f"{_PACKAGE}.{module}" if os.path.exists(os.path.join(location, f"{module}.py")) else None
+    return None
+
+
+class WarmStart:
+    """Starts bundled helpers; the server behind it is started when first needed, and again when it died."""
+
+    def __init__(self, spawn: Spawn) -> None:
+        self._spawn = spawn
+        self._server: _Server | None = None
+        self._lock = asyncio.Lock()
+
+    async def start(
+        self,
+        module: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdin_fd: int,
+        capture: Capture,
+    ) -> "WarmChild":
+        """Start *module* as a child of the server. Raises LaunchError."""
+        payload = memory_file("job", Job(module, argv, env, cwd).encode())
+        try:
+            server = await self._running_server()
+            return await server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
+        finally:
+            os.close(payload)
+
+    async def close(self) -> None:
+        """End the server and with it every child."""
+        async with self._lock:
+            if self._server is not None:
+                await self._server.close()
+                self._server = None
+
+    async def _running_server(self) -> "_Server":
+        """The server, started if necessary."""
+        async with self._lock:
+            if self._server is not None and self._server.is_lost:
+                _log.warning("%s; it is started again", _GONE)
+                await self._server.close()
+                self._server = None
+            if self._server is None:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with theirs:
+                    argv = (sys.executable, "-I", "-m", "certmongerd.runner.forkserver", str(theirs.fileno()))
+                    try:
+                        process = await self._spawn(argv, theirs.fileno())
+                    except BaseException:
+                        ours.close()
+                        raise
+                self._server = _Server(process, ours)
+            return self._server
+
+
+class WarmChild:
+    """A child of the server."""
+
+    def __init__(self, server: "_Server", run: int, pid: int) -> None:
+        self._server = server
+        self._run = run
+        self.pid = pid
+        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send *number* to the group: through the server, which knows whether it still exists."""
+        if not self.exited.done():
+            self._server.signal(self._run, number)
+
+
+class _Server:
+    """One fork server process and the socket to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
+        self._process = process
+        self._channel = channel
+        self._numbers = itertools.count(1)
+        self._starting: dict[int, tuple[str, asyncio.Future[WarmChild]]] = {}
+        self._children: dict[int, tuple[str, WarmChild]] = {}
+        self.is_lost = False
+        channel.settimeout(0)
+        asyncio.get_running_loop().add_reader(channel, self._receive)
+
+    async def start(self, program: str, descriptors: Sequence[int]) -> WarmChild:
+        """Ask for a child with *descriptors*: job, standard input, output and error."""
+        run = next(self._numbers)
+        started: asyncio.Future[WarmChild] = asyncio.get_running_loop().create_future()
+        self._starting[run] = (program, started)
+        try:
+            socket.send_fds(self._channel, [MESSAGE.pack(Command.RUN, run, 0)], descriptors)
+        except OSError as exc:
+            del self._starting[run]
+            if not isinstance(exc, BlockingIOError):
+                self._lose()
+            raise LaunchError(program, f"The process that runs bundled helpers: {exc.strerror}") from exc
+        return await started
+
+    def signal(self, run: int, number: signal.Signals) -> None:
+        """Signal the group of a run."""
+        try:
+            self._channel.send(MESSAGE.pack(Command.SIGNAL, run, number))
+        except OSError:
+            self._lose()
+
+    async def close(self) -> None:
+        """End the process: it goes when the socket is closed."""
+        self._lose()
+        try:
+            async with asyncio.timeout(_EXIT_GRACE_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def _receive(self) -> None:
+        """Take the reports that are there."""
+        while not self.is_lost:
+            try:
+                message = self._channel.recv(MESSAGE.size)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self._lose()
+                return
+            self._handle(*MESSAGE.unpack(message))
+
+    def _handle(self, kind: int, run: int, value: int) -> None:
+        """Pass one report on."""
+        if kind == Report.EXITED:
+            _, child = self._children.pop(run)
+            child.exited.set_result(value)
+            return
+        program, started = self._starting.pop(run)
+        if kind == Report.STARTED:
+            child = WarmChild(self, run, value)
+            self._children[run] = (program, child)
+            started.set_result(child)
+        else:
+            started.set_exception(LaunchError(program, os.strerror(value)))
+
+    def _lose(self) -> None:
+        """The connection is over: nothing that runs can be followed any more."""
+        if self.is_lost:
+            return
+        self.is_lost = True
+        asyncio.get_running_loop().remove_reader(self._channel)
+        self._channel.close()
+        for program, started in self._starting.values():
+            started.set_exception(LaunchError(program, _GONE))
+        for program, child in self._children.values():
+            _kill_orphans(child.pid)
+            child.exited.set_exception(LaunchError(program, _GONE))
+        self._starting.clear()
+        self._children.clear()
+
+
+def _kill_orphans(pid: int) -> None:
+    """End the group of a child whose parent is gone."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
