@@ -70,6 +70,8 @@ def render(records: Iterable[Record]) -> bytes:
     """
     parts: list[str] = []
     for key, value in records:
+        if "=" in key or "\n" in key:
+            raise InvalidValue("state file", f"{key!r} cannot be a key")
         if not key:
             text = f"={value}" if value[:1] in ("=", "#", ";", " ") else value
         elif key[0] in "#; ":
@@ -78,10 +80,7 @@ def render(records: Iterable[Record]) -> bytes:
             text = f"{key}={value}"
         if "\r" in text:
             text = _protect_carriage_returns(text)
-        if "\n" in text:
-            _check_key(key)
-            text = text.replace("\n", "\n ")
-        parts.append(text)
+        parts.append(text.replace("\n", "\n "))
     parts.append("")
     try:
         data = "\n".join(parts).encode(_ENCODING, _BYTES_AS_THEY_ARE)
@@ -95,11 +94,6 @@ def render(records: Iterable[Record]) -> bytes:
 def _protect_carriage_returns(text: str) -> str:
     """Double the carriage return at the end of a line, of which a reader drops one."""
     return text.replace("\r\n", "\r\r\n") + ("\r" if text.endswith("\r") else "")
-
-
-def _check_key(key: str) -> None:
-    if "\n" in key or "=" in key:
-        raise InvalidValue("state file", f"{key!r} cannot be a key")
 
 
 def _key_with_nul(data: bytes) -> str:

@@ -1,0 +1,112 @@
+"""Tables of keys: what ties the records of a state file to the fields of a frozen value. No I/O."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final, Generic, TypeVar, cast
+
+from certmongerd.store.format import Record
+from certmongerd.store.values import Codec, Malformed
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[M]):
+    """One key of a state file."""
+
+    key: str
+    path: str
+    """Field of the entry, or `group.field`."""
+    codec: Codec[object]
+    when: Callable[[M], bool] | None = None
+    """A further condition for writing the key; empty text is never written."""
+    is_read: bool = True
+    """False for keys that are written for certmonger's sake only."""
+
+
+def row(
+    key: str, path: str, codec: Codec[T], *, when: Callable[[M], bool] | None = None, is_read: bool = True
+) -> Row[M]:
+    """A row; the caller vouches that *path* leads to a value of the codec's type."""
+    return Row(key, path, cast("Codec[object]", codec), when, is_read)
+
+
+@dataclass(slots=True)
+class Reading:
+    """The fields found in a file, before they become one value."""
+
+    fields: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Field values by group; the group of the entry's own fields is called ""."""
+    unknown: list[tuple[str, str]] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """What was wrong with values, in words; values themselves are not repeated."""
+
+    def group(self, name: str) -> dict[str, object]:
+        """The values found for one group, to be changed in place."""
+        return self.fields.setdefault(name, {})
+
+
+class Table(Generic[M]):
+    """All keys of one kind of state file, in the order in which they are written."""
+
+    def __init__(self, rows: Sequence[Row[M]], old_spellings: Mapping[str, tuple[str, ...]]) -> None:
+        self.rows: Final = tuple(rows)
+        self._old_spellings: Final = old_spellings
+        self._places: Final = {item.key: (item, *_split(item.path)) for item in rows}
+        self._known: Final = frozenset(self._places) | frozenset(old_spellings)
+        self._writers: Final = [(item.key, attrgetter(item.path), item.codec.write, item.when) for item in rows]
+
+    def read(self, records: Iterable[Record]) -> Reading:
+        """Sort records into fields. Of a repeated key the last one counts; case is ignored."""
+        reading = Reading()
+        texts: dict[str, str] = {}
+        for key, text in records:
+            name = key.lower()
+            if name in self._known:
+                texts[name] = text
+            else:
+                reading.unknown.append((key, text))
+        for old, names in self._old_spellings.items():
+            if old in texts:
+                text = texts.pop(old)
+                for name in names:
+                    texts.setdefault(name, text)
+        for name, text in texts.items():
+            item, group, attribute = self._places[name]
+            if "\n" in text and not item.codec.is_block:
+                self._complain_about_indented_keys(reading, name, text)
+            if item.is_read:
+                self._read_value(reading, item, reading.group(group), attribute, text)
+        return reading
+
+    def write(self, entry: M, unknown: Iterable[tuple[str, str]]) -> list[Record]:
+        """The records of *entry*: keys of the table in order, then *unknown* ones."""
+        records: list[Record] = []
+        for key, get, write, when in self._writers:
+            text = write(get(entry))
+            if text and (when is None or when(entry)):
+                records.append(Record(key, text))
+        records.extend(Record(key, text) for key, text in unknown)
+        return records
+
+    @staticmethod
+    def _read_value(reading: Reading, item: Row[M], values: dict[str, object], attribute: str, text: str) -> None:
+        try:
+            values[attribute] = item.codec.read(text)
+        except Malformed as exc:
+            reading.complaints.append(f"the value of {item.key} {exc}")
+            if exc.instead is not None:
+                values[attribute] = exc.instead
+
+    def _complain_about_indented_keys(self, reading: Reading, name: str, text: str) -> None:
+        for line in text.split("\n")[1:]:
+            key = line.partition("=")[0].strip().lower()
+            if "=" in line and key in self._known:
+                reading.complaints.append(f"an indented line with {key} was read as part of {name}")
+
+
+def _split(path: str) -> tuple[str, str]:
+    group, _, attribute = path.rpartition(".")
+    return group, attribute
