@@ -34,7 +34,7 @@ find_python() {
 if ! is_new_enough "$venv/bin/python"; then
     if ! python=$(find_python can_make_venvs); then
         if ! python=$(find_python is_new_enough); then
-            echo "No Python ${minimum/, /.} or newer found (PYTHON=${PYTHON:-} tried first when set)." >&2
+            echo "No Python ${minimum/, /.} or newer found (looked for: ${PYTHON:-python3.14 to python3.11, python3})." >&2
             echo "Debian 12: apt-get install python3 python3-venv" >&2
             exit 1
         fi
@@ -52,6 +52,6 @@ fi
 
 echo "Installing from ${lock##*/}"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
-"${pip[@]}" install -q --require-hashes --only-binary :all: -r "$lock"
-"${pip[@]}" install -q --no-deps --no-build-isolation --no-index -e "$here/.."
+"${pip[@]}" install -qq --require-hashes --only-binary :all: -r "$lock"
+"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index -e "$here/.."
 "$venv/bin/python" -c "import certmongerd, getcert, certmonger_helpers"
