@@ -1,0 +1,283 @@
+"""The directories with one file per request and one per CA."""
+
+import logging
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from certmongerd.core.errors import InvalidValue, StateStoreError
+from certmongerd.core.model import Ca, Request
+from certmongerd.store.cas import read_ca, write_ca
+from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, write_durably
+from certmongerd.store.format import Record, parse, render
+from certmongerd.store.requests import read_request, write_request
+
+logger = logging.getLogger(__name__)
+
+TEMPORARY_SUFFIX: Final = ".tmp"
+IGNORED_SUFFIXES: Final = (TEMPORARY_SUFFIX, ".rpmsave", ".rpmorig", ".rpmnew", "~", "#")
+"""Names that are never entries: unfinished writes, and what editors and packagers leave."""
+
+HIGHEST_NUMBER: Final = 1023
+"""Entries created in the same second are told apart by -1 to this."""
+
+MAXIMUM_SIZE: Final = 16 << 20
+"""Bytes; a longer file is not a state file."""
+
+_ENTRY_NAME: Final = re.compile(r"[0-9]{14}(-[0-9]{1,4})?")
+
+E = TypeVar("E", Request, Ca)
+
+_Reader = Callable[[Iterable[Record]], tuple[E, tuple[str, ...]]]
+_Writer = Callable[[E], list[Record]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Generic[E]):
+    """An entry and the name of the file it came from."""
+
+    name: str
+    entry: E
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something about a state file that a person should know; the file is still there."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What the directories held, in the order of file names."""
+
+    requests: tuple[Stored[Request], ...]
+    cas: tuple[Stored[Ca], ...]
+    problems: tuple[Problem, ...]
+    """Also single values of entries that were loaded nevertheless."""
+
+
+class Shelf(Generic[E]):
+    """One directory of state files of one kind. Methods block; different names may be used in different threads."""
+
+    def __init__(
+        self,
+        directory: Path,
+        read: _Reader[E],
+        write: _Writer[E],
+    ) -> None:
+        self.directory: Final = directory
+        self._read: Final[_Reader[E]] = read
+        self._write: Final[_Writer[E]] = write
+        self._naming: Final = threading.Lock()
+
+    def path(self, name: str) -> Path:
+        """The file called *name*."""
+        return self.directory / name
+
+    def prepare(self) -> None:
+        """Create the directory (0700, parents too), and clear up what an interrupted write left.
+
+        Unfinished files are removed, and so are empty ones that certmonger reserved but never
+        filled; if the content for such a file is complete beside it, it is put in place.
+        Other names are not touched.
+        """
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in sorted(os.listdir(self.directory)):
+                if name.startswith(TEMPORARY_PREFIX):
+                    os.unlink(self.path(name))
+                elif _ENTRY_NAME.fullmatch(name.removesuffix(TEMPORARY_SUFFIX)):
+                    self._clear_up(name)
+        except OSError as exc:
+            raise StateStoreError(str(self.directory), f"cannot be prepared: {exc.strerror}") from exc
+
+    def _clear_up(self, name: str) -> None:
+        path = self.path(name)
+        if name.endswith(TEMPORARY_SUFFIX):
+            entry_path = self.path(name.removesuffix(TEMPORARY_SUFFIX))
+            if _is_empty(entry_path) and self._is_complete(path):
+                logger.warning("Recovering %s from an interrupted write", entry_path)
+                os.rename(path, entry_path)
+            else:
+                logger.info("Removing %s, left by an interrupted write", path)
+                os.unlink(path)
+        elif _is_empty(path) and not self._is_taken(name + TEMPORARY_SUFFIX):
+            logger.warning("Removing %s, which is empty", path)
+            os.unlink(path)
+
+    def _is_complete(self, path: Path) -> bool:
+        try:
+            content = _content(path)
+            self._read(parse(content))
+        except InvalidValue:
+            return False
+        return content.endswith(b"\n")
+
+    def load(self) -> tuple[list[Stored[E]], list[Problem]]:
+        """All entries in byte-wise order of names. Of entries with the same id the first one counts.
+
+        Files are only read. Raises StateStoreError when the directory cannot be listed.
+        """
+        try:
+            names = sorted(os.listdir(self.directory), key=os.fsencode)
+        except OSError as exc:
+            raise StateStoreError(str(self.directory), f"cannot be read: {exc.strerror}") from exc
+        stored: list[Stored[E]] = []
+        problems: list[Problem] = []
+        owners: dict[str, str] = {}
+        for name in names:
+            path = self.path(name)
+            if name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or path.is_dir():
+                continue
+            try:
+                entry, complaints = self._read(parse(_content(path)))
+            except OSError as exc:
+                problems.append(Problem(path=path, reason=f"cannot be read: {exc.strerror}"))
+                continue
+            except InvalidValue as exc:
+                problems.append(Problem(path=path, reason=f"{exc}; the file is ignored and kept"))
+                continue
+            owner = owners.setdefault(entry.id, name)  # certmonger lets ids differ by case only
+            if owner != name:
+                reason = f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored and kept'
+                problems.append(Problem(path=path, reason=reason))
+                continue
+            problems.extend(Problem(path=path, reason=complaint) for complaint in complaints)
+            stored.append(Stored(name=name, entry=entry))
+        return stored, problems
+
+    def create(self, entry: E, now: datetime) -> str:
+        """Write a new entry and return the name of its file, which follows from *now*."""
+        data = self._render(entry)
+        start = now.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+        with self._naming:  # two threads must not pick the same name, and with it the same temporary file
+            return self._create_numbered(start, data)
+
+    def _create_numbered(self, start: str, data: bytes) -> str:
+        for number in range(HIGHEST_NUMBER + 1):
+            name = f"{start}-{number}" if number else start
+            if self._is_taken(name):
+                continue
+            try:
+                create_durably(self.path(name), data, temporary_name=name + TEMPORARY_SUFFIX)
+            except FileExistsError:
+                continue
+            except OSError as exc:
+                raise self._failure(name, "created", exc) from exc
+            return name
+        raise StateStoreError(str(self.path(start)), f"cannot be created: all names to -{HIGHEST_NUMBER} are taken")
+
+    def save(self, name: str, entry: E) -> None:
+        """Replace the file called *name*; a crash leaves the old or the new content."""
+        data = self._render(entry)
+        try:
+            write_durably(self.path(name), data, temporary_name=name + TEMPORARY_SUFFIX)
+        except OSError as exc:
+            raise self._failure(name, "written", exc) from exc
+
+    def delete(self, name: str) -> None:
+        """Remove the file called *name*; one that is gone already is fine."""
+        try:
+            remove_durably(self.path(name))
+        except FileNotFoundError:
+            if not self.directory.is_dir():
+                raise StateStoreError(str(self.directory), "the directory is missing") from None
+        except OSError as exc:
+            raise self._failure(name, "removed", exc) from exc
+
+    def _render(self, entry: E) -> bytes:
+        try:
+            return render(self._write(entry))
+        except InvalidValue as exc:
+            raise StateStoreError(f"for {entry.id!r}", f"cannot be written: {exc}") from exc
+
+    def _is_taken(self, name: str) -> bool:
+        return os.path.lexists(self.path(name))
+
+    def _failure(self, name: str, action: str, exc: OSError) -> StateStoreError:
+        if isinstance(exc, FileNotFoundError) and not self.directory.is_dir():
+            return StateStoreError(str(self.path(name)), f"cannot be {action}: the directory is missing")
+        return StateStoreError(str(self.path(name)), f"cannot be {action}: {exc.strerror}")
+
+
+def _content(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not stop the daemon
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidValue("state file", "is not a regular file")
+        if not status.st_size:
+            raise InvalidValue("state file", "is empty")
+        if status.st_size > MAXIMUM_SIZE:
+            raise InvalidValue("state file", f"has {status.st_size} bytes, which is too long")
+        return file.read()
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
+
+
+class Repository:
+    """Requests and CAs on disk. Raises StateStoreError for everything the file system refuses."""
+
+    def __init__(self, requests_dir: Path, cas_dir: Path) -> None:
+        self._requests: Final = Shelf(requests_dir, read_request, write_request)
+        self._cas: Final = Shelf(cas_dir, read_ca, write_ca)
+
+    def prepare(self) -> None:
+        """Create the directories and tidy up after a crash; call it with the instance lock held."""
+        self._requests.prepare()
+        self._cas.prepare()
+
+    def load(self) -> Loaded:
+        """Everything that is stored. A file that cannot be understood is reported and kept."""
+        requests, request_problems = self._requests.load()
+        cas, ca_problems = self._cas.load()
+        return Loaded(requests=tuple(requests), cas=tuple(cas), problems=(*request_problems, *ca_problems))
+
+    def request_path(self, name: str) -> Path:
+        """The state file of a request."""
+        return self._requests.path(name)
+
+    def create_request(self, request: Request, now: datetime) -> str:
+        """Store a new request; returns the name of its file."""
+        return self._requests.create(request, now)
+
+    def save_request(self, name: str, request: Request) -> None:
+        """Store a request that has a file already."""
+        self._requests.save(name, request)
+
+    def delete_request(self, name: str) -> None:
+        """Forget a request."""
+        self._requests.delete(name)
+
+    def ca_path(self, name: str) -> Path:
+        """The state file of a CA."""
+        return self._cas.path(name)
+
+    def create_ca(self, ca: Ca, now: datetime) -> str:
+        """Store a new CA; returns the name of its file."""
+        return self._cas.create(ca, now)
+
+    def save_ca(self, name: str, ca: Ca) -> None:
+        """Store a CA that has a file already."""
+        self._cas.save(name, ca)
+
+    def delete_ca(self, name: str) -> None:
+        """Forget a CA."""
+        self._cas.delete(name)
