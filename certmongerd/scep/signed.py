@@ -1,0 +1,269 @@
+"""SignedData with one signer (RFC 5652 section 5): building for requests, tolerant reading and verifying of replies."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from asn1crypto import algos, cms
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+from certmongerd.core.errors import RemoteProtocolError
+from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding, split
+from certmongerd.scep.attributes import Attributes, encode_request_attributes, sort_set
+from certmongerd.scep.ber import encode, to_der
+from certmongerd.scep.certificates import key_identifiers
+from certmongerd.scep.digests import digest_of, hash_algorithm
+from certmongerd.scep.oids import (
+    DIGESTS_BY_ECDSA_OID,
+    DIGESTS_BY_OID,
+    DIGESTS_BY_RSA_SIGNATURE_OID,
+    EC_PUBLIC_KEY,
+    MESSAGE_DIGEST,
+    RSA_ENCRYPTION,
+    RSASSA_PSS,
+    SIGNED_DATA,
+    Digest,
+    MessageType,
+)
+
+_SEQUENCE: Final = 0x30
+_SET: Final = 0x31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """One SignerInfo as it was sent."""
+
+    certificate_id: CertificateId | None
+    """None when the signer is named by key identifier."""
+    key_identifier: bytes
+    digest_algorithm: str
+    signature_algorithm: str
+    signature_parameters: bytes
+    """DER AlgorithmIdentifier of the signature."""
+    signed_attributes: bytes | None
+    """Content octets of the SET as sent; None when there are none."""
+    signature: bytes
+
+    def is_named_by(self, certificate: x509.Certificate) -> bool:
+        """Whether *certificate* is the one the SignerInfo names."""
+        if self.certificate_id is not None:
+            return self.certificate_id.names(certificate_id(certificate))
+        return self.key_identifier in key_identifiers(certificate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedMessage:
+    """A SignedData."""
+
+    content_type: str
+    content: bytes | None
+    """None when absent, as RFC 8894 wants it for replies without a certificate."""
+    certificates: tuple[bytes, ...]
+    """DER of the embedded certificates, in the order sent."""
+    signers: tuple[Signer, ...]
+
+
+def parse_signed(data: bytes) -> SignedMessage:
+    """Read a ContentInfo with SignedData, BER allowed. Raises RemoteProtocolError."""
+    der = to_der(data)
+    with decoding("SignedData"):
+        info = cms.ContentInfo.load(der)
+        if info["content_type"].dotted != SIGNED_DATA:
+            raise RemoteProtocolError("The message is not SignedData")
+        signed = info["content"]
+        encapsulated = signed["encap_content_info"]
+        content = encapsulated["content"]
+        embedded = signed["certificates"]
+        return SignedMessage(
+            content_type=str(encapsulated["content_type"].dotted),
+            content=None if content.native is None else bytes(content),
+            certificates=tuple(
+                element.raw for element in split(bytes(embedded.contents or b"")) if element.tag == _SEQUENCE
+            ),
+            signers=tuple(_read_signer(signer) for signer in signed["signer_infos"]),
+        )
+
+
+def _read_signer(info: cms.SignerInfo) -> Signer:
+    """Take a SignerInfo apart; called inside `decoding`."""
+    name = info["sid"]
+    by_issuer = name.name == "issuer_and_serial_number"
+    chosen = name.chosen
+    attributes = info["signed_attrs"].contents
+    return Signer(
+        certificate_id=CertificateId(issuer=bytes(chosen["issuer"].dump()), serial=int(chosen["serial_number"]))
+        if by_issuer
+        else None,
+        key_identifier=b"" if by_issuer else bytes(chosen),
+        digest_algorithm=str(info["digest_algorithm"]["algorithm"].dotted),
+        signature_algorithm=str(info["signature_algorithm"]["algorithm"].dotted),
+        signature_parameters=bytes(info["signature_algorithm"].dump()),
+        signed_attributes=None if attributes is None else bytes(attributes),
+        signature=bytes(info["signature"]),
+    )
+
+
+def build_signed(
+    content: bytes,
+    *,
+    message_type: MessageType,
+    transaction_id: str,
+    sender_nonce: bytes,
+    key: rsa.RSAPrivateKey,
+    certificate: x509.Certificate,
+    digest: Digest,
+    now: datetime,
+) -> bytes:
+    """DER ContentInfo of a pkiMessage around *content*, signed by *key* and carrying its *certificate*."""
+    attributes = encode_request_attributes(
+        message_type=message_type,
+        transaction_id=transaction_id,
+        sender_nonce=sender_nonce,
+        content_digest=digest_of(digest, content),
+        now=now,
+    )
+    attribute_set = encode(_SET, attributes)
+    signature = key.sign(attribute_set, padding.PKCS1v15(), hash_algorithm(digest))
+    embedded = asn1_x509.Certificate.load(certificate_der(certificate))
+    digest_algorithm = algos.DigestAlgorithm({"algorithm": digest.oid})
+    signer = cms.SignerInfo(
+        {
+            "version": "v1",
+            "sid": cms.SignerIdentifier(
+                name="issuer_and_serial_number",
+                value=cms.IssuerAndSerialNumber({"issuer": embedded.issuer, "serial_number": embedded.serial_number}),
+            ),
+            "digest_algorithm": digest_algorithm,
+            "signed_attrs": cms.CMSAttributes.load(attribute_set),
+            "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": RSA_ENCRYPTION}),
+            "signature": signature,
+        }
+    )
+    signed = cms.SignedData(
+        {
+            "version": "v1",
+            "digest_algorithms": [digest_algorithm],
+            "encap_content_info": {"content_type": "data", "content": content},
+            "certificates": [embedded],
+            "signer_infos": [signer],
+        }
+    )
+    return bytes(cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump())
+
+
+def sole_signer(message: SignedMessage) -> tuple[Signer, Attributes]:
+    """The signer and its attributes; raises RemoteProtocolError unless there is exactly one, with attributes."""
+    if len(message.signers) != 1:
+        raise RemoteProtocolError(f"The message has {len(message.signers)} signers instead of one")
+    signer = message.signers[0]
+    if signer.signed_attributes is None:
+        raise RemoteProtocolError("The message has no signed attributes")
+    return signer, Attributes.parse(signer.signed_attributes)
+
+
+def check_content_digest(message: SignedMessage, signer: Signer, attributes: Attributes) -> None:
+    """Compare messageDigest with the content; absent content counts as empty. Raises RemoteProtocolError."""
+    digest = DIGESTS_BY_OID.get(signer.digest_algorithm)
+    if digest is None:
+        raise RemoteProtocolError(f"Digest algorithm {signer.digest_algorithm} is not supported")
+    if attributes.octets(MESSAGE_DIGEST) != digest_of(digest, message.content or b""):
+        raise RemoteProtocolError("The content does not match the messageDigest")
+
+
+def load_certificates(encodings: Iterable[bytes]) -> tuple[x509.Certificate, ...]:
+    """Certificates that can be read; servers put others beside the ones that matter."""
+    loaded: list[x509.Certificate] = []
+    for der in encodings:
+        try:
+            loaded.append(x509.load_der_x509_certificate(der))
+        except ValueError:
+            continue  # not needed unless it is the signer's, whose absence is reported
+    return tuple(loaded)
+
+
+def find_signer(signer: Signer, candidates: Sequence[x509.Certificate]) -> x509.Certificate:
+    """The certificate among *candidates* that the signer names and whose key made the signature.
+
+    Raises RemoteProtocolError when none is named, or the signature is not valid.
+    """
+    named = [certificate for certificate in candidates if signer.is_named_by(certificate)]
+    if not named:
+        raise RemoteProtocolError("The certificate of the signer is not known")
+    for certificate in named:
+        if is_signed_by(signer, certificate):
+            return certificate
+    raise RemoteProtocolError("The signature is not valid")
+
+
+def is_signed_by(signer: Signer, certificate: x509.Certificate) -> bool:
+    """Whether the key of *certificate* made the signature over the attributes.
+
+    The attributes are taken as sent, else in the order that DER prescribes.
+    Raises RemoteProtocolError for an algorithm that is not supported.
+    """
+    if signer.signed_attributes is None:
+        return False
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise RemoteProtocolError("The key of the signer's certificate cannot be read") from exc
+    as_sent = signer.signed_attributes
+    return any(_verify(signer, key, encode(_SET, content)) for content in (as_sent, sort_set(as_sent)))
+
+
+def _verify(signer: Signer, key: CertificatePublicKeyTypes, data: bytes) -> bool:
+    """Check the signature over *data*."""
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            scheme, algorithm = _rsa_scheme(signer)
+            key.verify(signer.signature, data, scheme, algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signer.signature, data, ec.ECDSA(_ecdsa_digest(signer)))
+        else:
+            raise RemoteProtocolError("The key type of the signer is not supported")
+    except InvalidSignature:
+        return False
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise RemoteProtocolError("The signature cannot be checked") from exc
+    return True
+
+
+def _rsa_scheme(signer: Signer) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    """Padding and digest of an RSA signature."""
+    algorithm = signer.signature_algorithm
+    if algorithm == RSASSA_PSS:
+        return _pss_scheme(signer.signature_parameters)
+    digest = DIGESTS_BY_RSA_SIGNATURE_OID.get(algorithm)
+    if algorithm == RSA_ENCRYPTION:
+        digest = DIGESTS_BY_OID.get(signer.digest_algorithm)
+    if digest is None:
+        raise RemoteProtocolError(f"Signature algorithm {algorithm} is not supported")
+    return padding.PKCS1v15(), hash_algorithm(digest)
+
+
+def _pss_scheme(algorithm_der: bytes) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    """Padding and digest of RSASSA-PSS parameters (RFC 8017 appendix A.2.3)."""
+    with decoding("RSASSA-PSS parameters"):
+        parameters = algos.SignedDigestAlgorithm.load(algorithm_der)["parameters"]
+        digest = DIGESTS_BY_OID[parameters["hash_algorithm"]["algorithm"].dotted]
+        mask_digest = DIGESTS_BY_OID[parameters["mask_gen_algorithm"]["parameters"]["algorithm"].dotted]
+        salt_length = int(parameters["salt_length"])
+        mask = padding.MGF1(hash_algorithm(mask_digest))
+        return padding.PSS(mgf=mask, salt_length=salt_length), hash_algorithm(digest)
+
+
+def _ecdsa_digest(signer: Signer) -> hashes.HashAlgorithm:
+    """Digest of an ECDSA signature."""
+    digest = DIGESTS_BY_ECDSA_OID.get(signer.signature_algorithm)
+    if signer.signature_algorithm == EC_PUBLIC_KEY:
+        digest = DIGESTS_BY_OID.get(signer.digest_algorithm)
+    if digest is None:
+        raise RemoteProtocolError(f"Signature algorithm {signer.signature_algorithm} is not supported")
+    return hash_algorithm(digest)
