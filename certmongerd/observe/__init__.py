@@ -1,1 +1,1 @@
-"""certmongerd.observe"""
+"""What the daemon tells about itself."""

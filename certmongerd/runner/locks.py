@@ -16,7 +16,7 @@ class LocationLocks:
     @asynccontextmanager
     async def holding(self, locations: Iterable[str]) -> AsyncIterator[None]:
         """Hold the locks of all *locations* (empty ones are ignored), taken in one order by everybody."""
-        names = sorted({os.path.normpath(location) for location in locations if location})
+        names = sorted(_normalised(locations))
         held: list[asyncio.Lock] = []
         for name in names:
             self._users[name] = self._users.get(name, 0) + 1
@@ -34,3 +34,7 @@ class LocationLocks:
                 if self._users[name] == 0:
                     del self._users[name]
                     self._locks.pop(name, None)
+
+
+def _normalised(locations: Iterable[str]) -> set[str]:
+    return {os.path.normpath(location) for location in locations if location}

@@ -56,7 +56,7 @@ class RequestEntry:
     stored: Request | None = None
     """What is on disk."""
     save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    action: Action = Idle()
+    action: Action = field(default_factory=Idle)
     generation: int = 0
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -160,6 +160,8 @@ class Registry:
         """Give an entry its next value and announce the change."""
         old, entry.request = entry.request, request
         if request != old:
+            if request.state is not old.state:
+                _log.info('Request "%s" is in state %s', request.id, request.state.value)
             self.tell(lambda listener: listener.request_changed(entry.path, old, request))
 
     def set_ca(self, entry: CaEntry, ca: Ca) -> None:

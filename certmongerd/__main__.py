@@ -1,0 +1,53 @@
+"""Entry point of the daemon."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from certmongerd import __version__
+from certmongerd.options import Options, parse_options
+
+
+def main() -> NoReturn:
+    """Run the daemon; never returns."""
+    options = parse_options(sys.argv[1:])
+    if options.show_version:
+        print(f"certmongerd {__version__}")
+        raise SystemExit(0)
+    if options.show_helper_dir:
+        from certmongerd.installation import helper_directory
+
+        print(helper_directory())
+        raise SystemExit(0)
+    _end(_run(options))
+
+
+def _run(options: Options) -> int:
+    from certmongerd.app import run
+    from certmongerd.background import go_to_background
+    from certmongerd.observe.log import set_up_logging
+
+    os.umask(0o077)
+    say_ready: Callable[[], None] | None = None
+    if not options.foreground:
+        say_ready = go_to_background()
+    set_up_logging(foreground=options.foreground, debug_level=options.debug_level)
+    try:
+        return asyncio.run(run(options, say_ready))
+    except KeyboardInterrupt:
+        return 0
+
+
+def _end(status: int) -> NoReturn:
+    """Leave at once: threads that still generate a key must not delay the end, and all that counts is on disk."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Carries out what the request machine asks for; results come back as its events."""
+
+import base64
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from certmongerd.config.settings import Settings
+from certmongerd.core.choice import ca_certificate_files
+from certmongerd.core.effects import (
+    BuildCsr,
+    BuildScep,
+    Effect,
+    GenerateKey,
+    Notify,
+    ReadCert,
+    ReadKey,
+    RunPostSave,
+    RunPreSave,
+    SaveCaCerts,
+    SaveCert,
+    Submit,
+)
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.events import (
+    CaCertsSaved,
+    CertAbsent,
+    CertRead,
+    CertSaved,
+    CsrBuilt,
+    EffectResult,
+    Failed,
+    HookEnded,
+    Impossible,
+    KeyAbsent,
+    KeyGenerated,
+    KeyRead,
+    Notified,
+)
+from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
+from certmongerd.core.secret import Secret
+from certmongerd.keystore.store import KeyStore, open_key_store
+from certmongerd.pki.certs import certificate_facts, parse_certificate
+from certmongerd.pki.csr import build_csr, build_spkac
+from certmongerd.runner.executor import Executor
+from certmongerd.runner.hooks import run_hook
+from certmongerd.runner.environment import HookMoment, hook_environment
+from certmongerd.runner.locks import LocationLocks
+from certmongerd.runner.notify import Notifier
+from certmongerd.runner.process import Launcher
+from certmongerd.runner.submission import Submissions
+
+_log = logging.getLogger(__name__)
+
+_MARKER_BYTES: Final = 6
+_MEBIBYTE: Final = 1 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Actions:
+    """Performs effects. Blocking work runs in threads, under the locks of the locations it touches."""
+
+    executor: Executor
+    locks: LocationLocks
+    launcher: Launcher
+    submissions: Submissions
+    notifier: Notifier
+    settings: Callable[[], Settings]
+    find_ca: Callable[[Request], Ca | None]
+    other_locations: Callable[[Request], tuple[CaCertLocations, ...]]
+    """CA certificate locations of the request's CA and of that CA's other requests."""
+    base_environment: Mapping[str, str]
+    host_name: str
+    """Common name for a signing request that names no subject."""
+
+    async def perform(self, request: Request, effect: Effect) -> EffectResult:
+        """Do *effect*; expected failures are results, not exceptions."""
+        try:
+            return await self._perform(request, effect)
+        except KeyStoreError as error:
+            return Failed(error.kind, str(error))
+
+    async def _perform(self, request: Request, effect: Effect) -> EffectResult:
+        match effect:
+            case ReadKey():
+                return await self._read_key(request)
+            case ReadCert():
+                return await self._read_cert(request)
+            case GenerateKey():
+                return await self._generate_key(request)
+            case BuildCsr():
+                return await self._build_csr(request)
+            case BuildScep():
+                return await self.submissions.build_scep(request)
+            case Submit():
+                return await self.submissions.submit(request, effect)
+            case RunPreSave():
+                return await self._run_hook(request, request.pre_save, HookMoment.PRE_SAVE)
+            case SaveCert():
+                return await self._save_cert(request)
+            case SaveCaCerts():
+                return await self._save_ca_certs(request)
+            case RunPostSave():
+                return await self._run_hook(request, request.post_save, HookMoment.POST_SAVE)
+            case Notify(notice):
+                await self.notifier.notify(request, notice, self.settings())
+                return Notified()
+            case _:
+                assert_never(effect)
+
+    async def _read_key(self, request: Request) -> EffectResult:
+        storage = request.key_storage
+        store = open_key_store(storage.type)
+        async with self.locks.holding([storage.location]):
+            facts = await self.executor.io(store.read_key, storage, request.key_next_marker)
+        if facts is None:
+            return KeyAbsent()
+        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
+
+    async def _read_cert(self, request: Request) -> EffectResult:
+        storage = request.cert_storage
+        store = open_key_store(storage.type)
+        async with self.locks.holding([storage.location]):
+            return await self.executor.io(_read_certificate, store, request)
+
+    async def _generate_key(self, request: Request) -> EffectResult:
+        storage = request.key_storage
+        store = open_key_store(storage.type)
+        marker = new_marker()
+        cipher = self.settings().symmetric_cipher
+        async with self.locks.holding([storage.location]):
+            if request.key_next_marker:
+                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+        facts = generated.facts
+        return KeyGenerated(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, marker=generated.marker)
+
+    async def _build_csr(self, request: Request) -> EffectResult:
+        storage = request.key_storage
+        store = open_key_store(storage.type)
+        digest = self.settings().digest
+        async with self.locks.holding([storage.location]):
+            return await self.executor.io(_sign_csr, store, request, digest, self.host_name)
+
+    async def _save_cert(self, request: Request) -> EffectResult:
+        store = open_key_store(request.cert_storage.type)
+        preserve_as = request.cert_facts.serial if request.key_preserve else ""
+        async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
+            saved = await self.executor.io(
+                store.save_certificate,
+                request.cert,
+                request.cert_storage,
+                request.key_storage,
+                marker=request.key_next_marker,
+                preserve_as=preserve_as,
+            )
+        return CertSaved(key_swapped=saved.key_swapped)
+
+    async def _save_ca_certs(self, request: Request) -> EffectResult:
+        places = [request.ca_certs, *self.other_locations(request)]
+        own = ca_certificate_files([request.ca_certs], self.find_ca(request), request)
+        files = ca_certificate_files(places, self.find_ca(request), request)
+        store = open_key_store(StorageType.FILE)
+        for path in own:
+            pems = [certificate.pem for certificate in files[path]]
+            async with self.locks.holding([path]):
+                await self.executor.io(store.save_certificates, path, pems)
+        return CaCertsSaved()
+
+    async def _run_hook(self, request: Request, hook: Hook, moment: HookMoment) -> EffectResult:
+        environment = hook_environment(self.base_environment, moment, request=request)
+        outcome = await run_hook(self.launcher, hook, environment, self.settings().hook_timeout_s)
+        if not outcome.succeeded:
+            _log.warning('Request "%s": %s command: %s', request.id, moment.value, outcome.reason)
+        return HookEnded()
+
+
+def new_marker() -> str:
+    """A name for a candidate key: eight characters that are safe in file names."""
+    return base64.b64encode(secrets.token_bytes(_MARKER_BYTES)).decode().replace("+", "=").replace("/", "_")
+
+
+def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
+    pem = store.read_certificate(request.cert_storage)
+    if pem is None:
+        return CertAbsent()
+    try:
+        certificate = parse_certificate(pem)
+    except InvalidValue as error:
+        raise KeyStoreError(FailureKind.OTHER, request.cert_storage.location, error.reason) from error
+    return CertRead(cert=pem, facts=certificate_facts(certificate))
+
+
+def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
+    key = store.private_key(request.key_storage, request.key_next_marker)
+    try:
+        challenge = read_challenge(request)
+        csr = build_csr(
+            request.template,
+            key,
+            digest=digest,
+            friendly_name=request.id,
+            default_subject=host_name,
+            challenge=challenge,
+        )
+    except InvalidValue as error:
+        return Impossible(f"No signing request can be made: {error}")
+    return CsrBuilt(csr=csr, spkac=build_spkac(key, challenge.reveal() if challenge else "", digest))
+
+
+def read_challenge(request: Request) -> Secret | None:
+    """The challenge password of the request's template; the file is read anew each time.
+
+    Raises InvalidValue when the file cannot be read.
+    """
+    path = request.template.challenge_password_file
+    if not path:
+        return request.template.challenge_password
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_MEBIBYTE)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InvalidValue(
+            "template-challenge-password-file", f'challenge password file "{path}" cannot be read: {reason}'
+        ) from error
+    return Secret(text.removesuffix("\n").removesuffix("\r"))

@@ -1,0 +1,52 @@
+"""What is found on disk when the daemon starts."""
+
+from dataclasses import dataclass
+
+from certmongerd.core.errors import InvalidValue, KeyStoreError
+from certmongerd.core.events import CertRead, KeyRead
+from certmongerd.core.model import Ca, Request, StorageType
+from certmongerd.keystore.store import open_key_store
+from certmongerd.pki.certs import certificate_facts, parse_certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedState:
+    """Requests and CAs with the names of their files; a CA that is new has no file yet."""
+
+    requests: tuple[tuple[str, Request], ...]
+    cas: tuple[tuple[str, Ca], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a request's locations hold now; None for what is absent or cannot be read."""
+
+    key: KeyRead | None
+    cert: CertRead | None
+
+
+def look_at_disk(request: Request) -> Seen:
+    """Read key and certificate of *request*; trouble with either is left to the machine, which reports it."""
+    return Seen(key=_look_at_key(request), cert=_look_at_cert(request))
+
+
+def _look_at_key(request: Request) -> KeyRead | None:
+    if request.key_storage.type is StorageType.NONE:
+        return None
+    try:
+        facts = open_key_store(request.key_storage.type).read_key(request.key_storage)
+    except KeyStoreError:
+        return None
+    if facts is None:
+        return None
+    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
+
+
+def _look_at_cert(request: Request) -> CertRead | None:
+    try:
+        pem = open_key_store(request.cert_storage.type).read_certificate(request.cert_storage)
+        if pem is None:
+            return None
+        return CertRead(cert=pem, facts=certificate_facts(parse_certificate(pem)))
+    except (KeyStoreError, InvalidValue):
+        return None

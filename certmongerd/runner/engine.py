@@ -1,0 +1,211 @@
+"""The engine: what the bus asks for, carried out on the table of requests and CAs."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from certmongerd.busapi.service import ChangeListener, RequestCommand
+from certmongerd.config.settings import Settings
+from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError
+from certmongerd.core.events import Begin, CaChanged, CertRead, KeyRead, Refresh, Rekey, Resubmit
+from certmongerd.core.ids import CaName, ObjectPath
+from certmongerd.core.machine import adopt_certificate, adopt_key
+from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request, StorageType
+from certmongerd.core.states import State
+from certmongerd.runner.ca_worker import CaWorkers
+from certmongerd.runner.disk import LoadedState, look_at_disk
+from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
+from certmongerd.runner.request_worker import RequestWorkers
+
+_log = logging.getLogger(__name__)
+
+_COMMANDS = {
+    RequestCommand.RESUBMIT: Resubmit,
+    RequestCommand.REKEY: Rekey,
+    RequestCommand.REFRESH: Refresh,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """Implements `certmongerd.busapi.service.Service`."""
+
+    registry: Registry
+    request_workers: RequestWorkers
+    ca_workers: CaWorkers
+    tasks: asyncio.TaskGroup
+    settings: Callable[[], Settings]
+    requests_dir: str
+    cas_dir: str
+
+    # Reading
+
+    def requests(self) -> Mapping[ObjectPath, Request]:
+        """All requests in ascending number order."""
+        return self.registry.request_values
+
+    def cas(self) -> Mapping[ObjectPath, Ca]:
+        """All CAs in ascending number order."""
+        return self.registry.ca_values
+
+    def ca_path(self, name: CaName) -> ObjectPath | None:
+        """The path of the CA called *name*."""
+        entry = self.registry.ca_entry(name)
+        return entry.path if entry is not None else None
+
+    def ca_file(self, path: ObjectPath) -> str:
+        """The state file of a CA."""
+        return f"{self.cas_dir}/{self.registry.cas[path].file_name}"
+
+    def new_request(self) -> Request:
+        """A request with a fresh nickname and the configuration's defaults; nothing is registered."""
+        settings = self.settings()
+        return Request(
+            id=self.registry.unused_nickname(),
+            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.rsa_key_size),
+        )
+
+    def notification(self) -> tuple[str, str]:
+        """Method and destination of notifications as configured."""
+        settings = self.settings()
+        return settings.notification_method.value, settings.notification_destination
+
+    def subscribe(self, listener: ChangeListener) -> None:
+        """Report every later change to *listener*."""
+        self.registry.subscribe(listener)
+
+    # Requests
+
+    async def add_request(self, request: Request) -> ObjectPath:
+        """Register, store and start *request*. Raises StateStoreError; then nothing was added."""
+        entry = self.registry.enter_request(request)
+        try:
+            await self.registry.persist_request(entry)
+        except BaseException:
+            self.registry.leave_request(entry)
+            raise
+        self.request_workers.start(entry, self.tasks)
+        return entry.path
+
+    async def change_request(
+        self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool
+    ) -> None:
+        """Apply *change* and store it; *restart* steps the request as after a modification.
+
+        Raises StateStoreError; then the change is undone.
+        """
+        entry = self.registry.requests[path]
+        before = entry.request
+        changed = change(before)
+        self.registry.set_request(entry, changed)
+        try:
+            await self.registry.persist_request(entry)
+        except CertmongerError:
+            if entry.request is changed:
+                self.registry.set_request(entry, before)
+            raise
+        if restart:
+            self.request_workers.deliver(entry, Begin())
+
+    async def command_request(self, path: ObjectPath, command: RequestCommand) -> bool:
+        """Carry out *command*; False when the present state refuses it."""
+        entry = self.registry.requests[path]
+        accepted = self.request_workers.deliver(entry, _COMMANDS[command]())
+        await self.registry.persist_request(entry)
+        return accepted
+
+    async def remove_request(self, path: ObjectPath) -> None:
+        """Stop tracking; key and certificate stay. Raises StateStoreError; then it is still tracked."""
+        entry = self.registry.requests[path]
+        async with entry.save_lock:
+            await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
+            self.registry.leave_request(entry)
+            # Nothing is written any more: what is on disk is what there is.
+            entry.stored = entry.request
+        await self.request_workers.stop(entry)
+
+    # CAs
+
+    async def add_ca(self, ca: Ca) -> ObjectPath:
+        """Register, store and start *ca*. Raises StateStoreError; then nothing was added."""
+        entry = self.registry.enter_ca(ca)
+        try:
+            await self.registry.persist_ca(entry)
+        except BaseException:
+            self.registry.leave_ca(entry)
+            raise
+        self.ca_workers.start(entry, self.tasks)
+        self.wake_requests(ca)
+        return entry.path
+
+    async def change_ca(self, path: ObjectPath, change: Callable[[Ca], Ca], *, refetch: bool) -> None:
+        """Apply *change* and store it; *refetch* asks the CA for all its data again."""
+        entry = self.registry.cas[path]
+        before = entry.ca
+        self.registry.set_ca(entry, change(before))
+        if entry.ca.is_default and not before.is_default:
+            await self._only_default(entry)
+        await self.registry.persist_ca(entry)
+        if refetch:
+            self.ca_workers.start(entry, self.tasks)
+            self.wake_requests(entry.ca)
+
+    async def _only_default(self, entry: CaEntry) -> None:
+        for other in list(self.registry.cas.values()):
+            if other is not entry and other.ca.is_default:
+                self.registry.set_ca(other, replace(other.ca, is_default=False))
+                await self.registry.persist_ca(other)
+
+    async def refresh_ca(self, path: ObjectPath) -> bool:
+        """Ask the CA for all its data again."""
+        self.ca_workers.start(self.registry.cas[path], self.tasks)
+        return True
+
+    async def remove_ca(self, path: ObjectPath) -> None:
+        """Forget the CA; requests keep its nickname. Raises StateStoreError; then it is still there."""
+        entry = self.registry.cas[path]
+        async with entry.save_lock:
+            await self.registry.executor.io(self.registry.files.delete_ca, entry.file_name)
+            self.registry.leave_ca(entry)
+            entry.stored = replace(entry.ca, error="")
+        await self.ca_workers.stop(entry)
+
+    def wake_requests(self, ca: Ca) -> None:
+        """Tell the requests of *ca*, and those that wait for a CA of its name, that there is news."""
+        for entry in list(self.registry.requests.values()):
+            if entry.request.ca_name == ca.id and entry.worker is not None:
+                self.request_workers.deliver(entry, CaChanged())
+
+    def ca_locations(self, ca: Ca) -> tuple[CaCertLocations, ...]:
+        """Everywhere the certificates of *ca* are wanted: by itself and by its requests."""
+        requests = (entry.request for entry in self.registry.requests.values())
+        return (ca.ca_certs, *(request.ca_certs for request in requests if request.ca_name == ca.id))
+
+    # Start and end
+
+    async def start(self, loaded: LoadedState) -> None:
+        """Take over what was on disk and begin to work on it."""
+        for name, ca in loaded.cas:
+            self.registry.enter_ca(ca, name, ca if name else None)
+        for name, request in loaded.requests:
+            self.registry.enter_request(request, name, request)
+        for ca_entry in list(self.registry.cas.values()):
+            await self.registry.persist_ca(ca_entry)
+            self.ca_workers.start(ca_entry, self.tasks)
+        await asyncio.gather(*(self._resume(entry) for entry in list(self.registry.requests.values())))
+
+    async def _resume(self, entry: RequestEntry) -> None:
+        """Adopt what key and certificate locations hold now, then go on where the request stood."""
+        try:
+            seen = await self.registry.executor.io(look_at_disk, entry.request)
+        except KeyStoreError as error:
+            _log.info('Request "%s": %s', entry.request.id, error)
+        else:
+            request = entry.request
+            if isinstance(seen.key, KeyRead):
+                request = adopt_key(request, seen.key)
+            if isinstance(seen.cert, CertRead):
+                request = adopt_certificate(request, seen.cert)
+            self.registry.set_request(entry, request)
+        self.request_workers.start(entry, self.tasks)

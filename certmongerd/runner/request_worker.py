@@ -1,0 +1,166 @@
+"""Drives requests: events in, the machine's decision, one action at a time out."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, Protocol
+
+from certmongerd.core import machine
+from certmongerd.core.effects import Again, Effect, Idle, Wait
+from certmongerd.core.errors import FailureKind, StateStoreError
+from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
+from certmongerd.core.model import Request
+from certmongerd.core.states import State
+from certmongerd.runner.registry import Registry, RequestEntry
+
+_log = logging.getLogger(__name__)
+
+_STORE_RETRY: Final = timedelta(seconds=10)
+_MOST_STEPS: Final = 64
+_SAVING: Final = frozenset(
+    {
+        State.PRE_SAVE_CERT,
+        State.START_SAVING_CERT,
+        State.SAVING_CERT,
+        State.SAVED_CERT,
+        State.NEED_TO_SAVE_CA_CERTS,
+        State.START_SAVING_CA_CERTS,
+        State.SAVING_CA_CERTS,
+        State.NEED_TO_READ_CERT,
+        State.READING_CERT,
+        State.POST_SAVED_CERT,
+    }
+)
+
+
+class Performer(Protocol):
+    """Carries effects out."""
+
+    async def perform(self, request: Request, effect: Effect) -> EffectResult:
+        """Do *effect* for *request*. Cancelling it stops the work, leaving nothing half done."""
+
+
+class RequestWorkers:
+    """One task per request. A failing request never disturbs another one."""
+
+    def __init__(self, registry: Registry, performer: Performer) -> None:
+        self._registry = registry
+        self._performer = performer
+        # From pre-save to post-save command, requests with such commands exclude one another:
+        # one that stops a service must not meet one that starts it.
+        self._hooks = asyncio.Lock()
+
+    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup) -> None:
+        """Begin working on *entry*."""
+        self.deliver(entry, Begin())
+        entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
+
+    async def stop(self, entry: RequestEntry) -> None:
+        """End the work on *entry*, and whatever it has started."""
+        if entry.worker is not None:
+            entry.worker.cancel()
+            await asyncio.wait([entry.worker])
+
+    def deliver(self, entry: RequestEntry, event: Event) -> bool:
+        """Let *event* happen to *entry*; False when its state refuses it."""
+        try:
+            return self._step(entry, event)
+        except Exception:
+            _log.exception('Request "%s": %s in state %s', entry.request.id, event, entry.request.state.value)
+            reason = "An internal error stopped this request; the daemon's log has the details."
+            self._set_action(entry, replace(entry.request, state=State.NEED_GUIDANCE, ca_error=reason), Idle())
+            return True
+
+    def _step(self, entry: RequestEntry, event: Event) -> bool:
+        for _ in range(_MOST_STEPS):
+            step = machine.step(entry.request, event, self._registry.context(entry.request))
+            if not step.accepted:
+                return False
+            if not isinstance(step.action, Again):
+                self._set_action(entry, step.request, step.action)
+                self._announce_saved(entry, saved=step.certificate_saved)
+                return True
+            self._registry.set_request(entry, step.request)
+            self._announce_saved(entry, saved=step.certificate_saved)
+            event = Continue()
+        raise RuntimeError("the request's states go round in a circle")
+
+    def _announce_saved(self, entry: RequestEntry, *, saved: bool) -> None:
+        if saved:
+            self._registry.tell(lambda listener: listener.certificate_saved(entry.path))
+
+    def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
+        self._registry.set_request(entry, request)
+        entry.action = action
+        entry.generation += 1
+        entry.changed.set()
+        if entry.effect_task is not None:
+            entry.effect_task.cancel()
+        if entry.holds_hooks and not self._needs_hooks(entry):
+            entry.holds_hooks = False
+            self._hooks.release()
+
+    @staticmethod
+    def _needs_hooks(entry: RequestEntry) -> bool:
+        request = entry.request
+        has_hooks = bool(request.pre_save.command or request.post_save.command)
+        return has_hooks and request.state in _SAVING and not isinstance(entry.action, Idle | Wait)
+
+    async def _work(self, entry: RequestEntry) -> None:
+        try:
+            while True:
+                entry.changed.clear()
+                await self._act(entry, entry.generation)
+        finally:
+            if entry.holds_hooks:
+                entry.holds_hooks = False
+                self._hooks.release()
+
+    async def _act(self, entry: RequestEntry, generation: int) -> None:
+        """Carry out the present action; returns when there may be another one."""
+        action = entry.action
+        try:
+            await self._registry.persist_request(entry)
+        except StateStoreError as error:
+            # What is not on disk is not acted upon: after a crash it would be unknown.
+            _log.error('Request "%s" waits: %s', entry.request.id, error)
+            await self._registry.clock.wait(entry.changed, _STORE_RETRY)
+            return
+        if entry.generation != generation:
+            return
+        match action:
+            case Idle() | Again():
+                await entry.changed.wait()
+            case Wait(delay):
+                if await self._registry.clock.wait(entry.changed, delay):
+                    self.deliver(entry, TimerFired())
+            case _:
+                await self._carry_out(entry, action, generation)
+
+    async def _carry_out(self, entry: RequestEntry, effect: Effect, generation: int) -> None:
+        task = asyncio.create_task(self._perform(entry, effect), name=f"{entry.request.id} {type(effect).__name__}")
+        entry.effect_task = task
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        finally:
+            entry.effect_task = None
+        if entry.generation == generation:
+            # Nobody replaced the action, so nobody cancelled the task.
+            self.deliver(entry, task.result())
+        elif not task.cancelled():
+            task.exception()  # an abandoned effect's failure is of no interest
+
+    async def _perform(self, entry: RequestEntry, effect: Effect) -> EffectResult:
+        if self._needs_hooks(entry) and not entry.holds_hooks:
+            await self._hooks.acquire()
+            entry.holds_hooks = True
+        try:
+            return await self._performer.perform(entry.request, effect)
+        except Exception:
+            _log.exception('Request "%s": %s failed', entry.request.id, type(effect).__name__)
+            return Failed(FailureKind.OTHER, f"{type(effect).__name__} failed; the daemon's log has the details.")

@@ -1,0 +1,165 @@
+"""Handing requests to CAs: external helpers, the internal self-signer, SCEP messages."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from certmongerd.config.settings import Settings
+from certmongerd.core.answers import HelperRun, RawIssued, read_answer
+from certmongerd.core.effects import Submit
+from certmongerd.core.errors import InvalidValue, LaunchError, RemoteProtocolError
+from certmongerd.core.events import (
+    Answer,
+    EffectResult,
+    Impossible,
+    Issued,
+    ScepBuilt,
+    ScepImpossible,
+    ScepObstacle,
+    Unconfigured,
+    Unusable,
+)
+from certmongerd.core.model import Ca, CaType, KeyStorage, NamedCertificate, Request, StorageType
+from certmongerd.core.serials import next_serial, usable_serial
+from certmongerd.keystore.store import open_key_store
+from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
+from certmongerd.pki.chains import order_bag
+from certmongerd.pki.issue import self_signed
+from certmongerd.pki.keys import PrivateKey
+from certmongerd.pki.reply import EnvelopedReply, parse_issued
+from certmongerd.runner.environment import submission_environment
+from certmongerd.runner.executor import Executor
+from certmongerd.runner.process import Launcher
+from certmongerd.runner.registry import CaEntry, Registry
+from certmongerd.runner.words import split_command
+from certmongerd.scep.client import (
+    MissingEncryptionCertificate,
+    NotRsaKey,
+    ScepInputs,
+    build_messages,
+    decrypt_reply,
+)
+
+_log = logging.getLogger(__name__)
+
+_NONCE_BYTES: Final = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class Submissions:
+    """Submits requests and reads the answers."""
+
+    registry: Registry
+    executor: Executor
+    launcher: Launcher
+    settings: Callable[[], Settings]
+    base_environment: Mapping[str, str]
+    resolve_helper: Callable[[str], str]
+    """Maps a helper path of another certmonger installation to ours."""
+
+    async def submit(self, request: Request, effect: Submit) -> EffectResult:
+        """Hand *request* to its CA."""
+        entry = self.registry.ca_entry(request.ca_name)
+        if entry is None:
+            return Unconfigured(f'The CA "{request.ca_name}" was removed.')
+        if entry.ca.type is CaType.INTERNAL_SELF:
+            return await self._self_sign(request, entry)
+        answer = await self._run_helper(request, entry.ca, effect)
+        if isinstance(answer, RawIssued):
+            return await self.executor.io(_read_issued, request, entry.ca, answer.output)
+        return answer
+
+    async def _run_helper(self, request: Request, ca: Ca, effect: Submit) -> Answer | RawIssued:
+        # The nonce was marked as used when the submission was decided; this run is the one use.
+        unused = replace(request.scep, last_nonce=b"" if effect.with_scep else request.scep.nonce)
+        environment = submission_environment(
+            self.base_environment, replace(request, scep=unused), ca, effect.operation.value
+        )
+        limit_s = self.settings().submit_timeout_s
+        try:
+            argv = split_command(self.resolve_helper(ca.external_helper))
+            if not argv:
+                return Unconfigured(f'The CA "{ca.id}" has no helper command.')
+            run = await self.launcher.run(argv, env=environment, timeout_s=limit_s)
+        except (LaunchError, InvalidValue) as error:
+            return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')
+        return read_answer(
+            HelperRun(
+                exit_status=run.exit_status,
+                signal=run.signal,
+                stdout=run.stdout,
+                timed_out=run.timed_out,
+                truncated=run.truncated,
+                time_limit_s=limit_s,
+                stderr_tail=run.stderr_tail,
+            ),
+            scep_given=effect.with_scep,
+        )
+
+    async def _self_sign(self, request: Request, entry: CaEntry) -> EffectResult:
+        serial = usable_serial(entry.ca.internal_serial)
+        self.registry.set_ca(entry, replace(entry.ca, internal_serial=next_serial(serial)))
+        # On disk before it is used, so that no serial is used twice.
+        await self.registry.persist_ca(entry)
+        settings = self.settings()
+        start = self.registry.clock.now()
+        return await self.executor.io(
+            _sign_own, request, int(serial, 16), start, settings.selfsign_validity.add_to(start), settings.digest
+        )
+
+    async def build_scep(self, request: Request) -> EffectResult:
+        """Make SCEP messages with fresh nonces."""
+        entry = self.registry.ca_entry(request.ca_name)
+        if entry is None:
+            return ScepImpossible(
+                obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.'
+            )
+        return await self.executor.io(self._make_messages, request, entry.ca)
+
+    def _make_messages(self, request: Request, ca: Ca) -> ScepBuilt | ScepImpossible:
+        store = open_key_store(request.key_storage.type)
+        current = store.private_key(request.key_storage)
+        candidate = (
+            store.private_key(request.key_storage, request.key_next_marker) if request.key_next_marker else None
+        )
+        try:
+            messages = build_messages(
+                ScepInputs(
+                    request=request,
+                    ca=ca,
+                    key=current,
+                    key_next=candidate,
+                    now=self.registry.clock.now(),
+                    nonces=tuple(secrets.token_bytes(_NONCE_BYTES) for _ in range(4)),
+                )
+            )
+        except MissingEncryptionCertificate as error:
+            return ScepImpossible(obstacle=ScepObstacle.NO_ENCRYPTION_CERTIFICATE, reason=str(error))
+        except NotRsaKey as error:
+            return ScepImpossible(obstacle=ScepObstacle.NOT_RSA, reason=str(error))
+        except InvalidValue as error:
+            return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=str(error))
+        return ScepBuilt(messages=messages)
+
+
+def _sign_own(request: Request, serial: int, start, end, digest: str) -> EffectResult:  # type: ignore[no-untyped-def]
+    store = open_key_store(request.key_storage.type)
+    key = store.private_key(request.key_storage, request.key_next_marker)
+    try:
+        certificate = self_signed(request.csr, key, serial=serial, not_before=start, not_after=end, digest=digest)
+    except InvalidValue as error:
+        return Impossible(f"The request cannot be self-signed: {error}")
+    return Issued(cert=to_pem(certificate), spki=spki_of(certificate))
+
+
+def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
+    try:
+        reply = parse_issued(output)
+        if isinstance(reply, EnvelopedReply):
+            return _open_enveloped(request, reply)
+        leaf = parse_certificate(reply.certificate)
+    except (RemoteProtocolError, InvalidValue) as error:
+        return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
+    return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
