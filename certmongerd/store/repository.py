@@ -43,7 +43,7 @@ class Stored(Generic[E]):
     """An entry and the name of the file it came from."""
 
     name: str
-    entry: E
+    value: E
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +146,15 @@ class Shelf(Generic[E]):
                 problems.append(Problem(path=path, reason=f"cannot be read: {exc.strerror}"))
                 continue
             except InvalidValue as exc:
-                problems.append(Problem(path=path, reason=f"{exc}; the file is ignored and kept"))
+                problems.append(Problem(path=path, reason=f"{exc}; the file is ignored"))
                 continue
             owner = owners.setdefault(entry.id, name)  # certmonger lets ids differ by case only
             if owner != name:
-                reason = f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored and kept'
+                reason = f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored'
                 problems.append(Problem(path=path, reason=reason))
                 continue
             problems.extend(Problem(path=path, reason=complaint) for complaint in complaints)
-            stored.append(Stored(name=name, entry=entry))
+            stored.append(Stored(name=name, value=entry))
         return stored, problems
 
     def create(self, entry: E, now: datetime) -> str:

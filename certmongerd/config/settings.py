@@ -1,0 +1,77 @@
+"""The settings of certmonger.conf, typed, with their defaults."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from certmongerd.config.durations import Duration
+from certmongerd.core.model import DEFAULT_RSA_BITS, KeyAlgorithm
+
+DEFAULT_EC_BITS: Final = 256
+
+DEFAULT_TTLS: Final = tuple(
+    Duration(seconds=seconds) for seconds in (2419200, 604800, 259200, 172800, 86400, 43200, 21600, 7200, 3600)
+)
+"""Remaining lives of a certificate: 28, 7, 3, 2 and 1 days, 12, 6, 2 and 1 hours."""
+
+_ONE_YEAR: Final = Duration(years=1)
+
+
+class NotificationMethod(StrEnum):
+    """How people are told."""
+
+    SYSLOG = "syslog"
+    MAIL = "mail"
+    COMMAND = "command"
+    STDOUT = "stdout"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured; names are those of certmonger.conf."""
+
+    notify_ttls: tuple[Duration, ...] = DEFAULT_TTLS
+    """Remaining lives at which people are told of an expiring certificate."""
+    enroll_ttls: tuple[Duration, ...] = DEFAULT_TTLS
+    """Remaining lives at which a renewal is attempted."""
+    notification_method: NotificationMethod = NotificationMethod.SYSLOG
+    notification_destination: str = "daemon.notice"
+    """Syslog facility and level, mail address, or command."""
+    default_ca: str = ""
+    """CA for requests that name none, after CAs marked as default; empty when there is none."""
+    key_type: KeyAlgorithm = KeyAlgorithm.RSA
+    """Algorithm of new keys for requests that ask for none."""
+    rsa_key_size: int = DEFAULT_RSA_BITS
+    ec_key_size: int = DEFAULT_EC_BITS
+    """Not known to certmonger."""
+    symmetric_cipher: str = "aes128"
+    """Encryption of key files: `aes128`, `aes256` or `des3`."""
+    digest: str = "sha256"
+    """For signing requests and self-signed certificates: `sha1`, `sha256`, `sha384`, `sha512` or `md5`."""
+    nss_ca_trust: str = "CT,C,C"
+    nss_other_trust: str = ",,"
+    max_key_use_count: int = 0
+    """Certificates per key before automatic renewal makes a new key; 0 means no limit."""
+    max_key_lifetime: Duration | None = None
+    """Age of a key from which automatic renewal makes a new one; None means no limit."""
+    submit_timeout_s: float = 600.0
+    """Longest run of a helper for one submission. This and the following are not known to certmonger."""
+    ca_data_timeout_s: float = 300.0
+    """Longest run of a helper that tells about its CA."""
+    hook_timeout_s: float = 300.0
+    """Longest run of a pre-save or post-save command."""
+    max_helpers: int = 8
+    """Helpers that may run at the same time."""
+    selfsign_validity: Duration = _ONE_YEAR
+    selfsign_populate_unique_id: bool = False
+    """Whether self-signed certificates get issuer and subject unique identifiers."""
+    local_validity: Duration = _ONE_YEAR
+    """Life of the local CA's own certificate."""
+    challenge_password_otp: bool = False
+    """Whether a SCEP challenge password is dropped after the first certificate."""
+
+    @property
+    def generation_size(self) -> int:
+        """Bits of new keys of the default algorithm."""
+        return self.ec_key_size if self.key_type is KeyAlgorithm.EC else self.rsa_key_size
