@@ -1,0 +1,233 @@
+"""Issuing certificates for signing requests: what the internal self-signer and the local CA do.
+
+Subject, public key and requested extensions are copied octet by octet, so nothing depends on
+how strictly a library reads them. Times and serial numbers come in; nothing is stored.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from certmongerd.core.errors import InvalidValue
+from certmongerd.pki import algorithms, der
+from certmongerd.pki.algorithms import PrivateKey
+from certmongerd.pki.der import DerError
+from certmongerd.pki.keys import sign, spki_of_key
+from certmongerd.pki.pem import pem_blocks
+
+__all__ = [
+    "Extension",
+    "Issuer",
+    "SigningRequest",
+    "UnprovenRequest",
+    "authority_extensions",
+    "issue_certificate",
+    "key_identifier",
+    "parse_request",
+    "self_signed",
+]
+
+MAX_SERIAL: Final = (1 << 159) - 1
+"""Serial numbers have at most 20 octets and are positive (RFC 5280, section 4.1.2.2)."""
+
+_ATTRIBUTES_TAG: Final = 0xA0
+_UTC_TIME_END: Final = datetime(2050, 1, 1, tzinfo=UTC)
+_CA_KEY_USAGE: Final = "1000011"
+"""digitalSignature, keyCertSign and cRLSign in bit order."""
+
+
+class UnprovenRequest(InvalidValue):
+    """A signing request whose signature was not made with the key it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """One X.509 extension."""
+
+    oid: str
+    encoded: bytes
+    """The whole Extension, DER."""
+
+    @classmethod
+    def build(cls, oid: str, value: bytes, *, critical: bool = False) -> "Extension":
+        """An extension with the DER *value*."""
+        flag = der.boolean(True) if critical else b""  # noqa: FBT003 - the value itself
+        return cls(oid=oid, encoded=der.sequence(der.oid(oid), flag, der.octet_string(value)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningRequest:
+    """A PKCS#10 request whose signature proves possession of the key."""
+
+    subject_der: bytes
+    spki: bytes
+    extensions: tuple[Extension, ...]
+    """As requested, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who signs."""
+
+    name_der: bytes
+    key: PrivateKey
+    identifier: bytes | None
+    """Subject key identifier of the issuer's certificate; None leaves out the authority key identifier."""
+
+
+def parse_request(pem: str) -> SigningRequest:
+    """Read a PEM signing request.
+
+    Raises InvalidValue when there is none or it cannot be read, UnprovenRequest when its signature does not
+    verify.
+    """
+    found = next((block.der for block in pem_blocks(pem) if block.label.endswith("CERTIFICATE REQUEST")), None)
+    if found is None:
+        raise InvalidValue("csr", "There is no PEM signing request.")
+    try:
+        info = der.decode(found, der.SEQUENCE).children()[0].children()
+        _, subject, spki, *rest = info
+        attributes = next((element for element in rest if element.tag == _ATTRIBUTES_TAG), None)
+        request = SigningRequest(
+            subject_der=subject.encoded,
+            spki=spki.encoded,
+            extensions=tuple(_requested_extensions(attributes)) if attributes else (),
+        )
+        is_proven = x509.load_der_x509_csr(found).is_signature_valid
+    except (DerError, ValueError, IndexError, TypeError) as exc:
+        raise InvalidValue("csr", f"The signing request cannot be read: {exc}") from exc
+    except UnsupportedAlgorithm as exc:
+        raise InvalidValue("csr", f"The signing request uses an unsupported algorithm: {exc}") from exc
+    if not is_proven:
+        raise UnprovenRequest("csr", "The signing request is not signed with the key it asks a certificate for.")
+    return request
+
+
+def _requested_extensions(attributes: der.Element) -> Iterable[Extension]:
+    """The extensions of the extensionRequest attribute (RFC 2985, section 5.4.2); the first one of each kind."""
+    seen: set[str] = set()
+    for attribute in attributes.children():
+        kind, values = attribute.children()
+        if der.read_oid(kind) != algorithms.EXTENSION_REQUEST:
+            continue
+        for extension in values.children()[0].children():
+            oid = der.read_oid(extension.children()[0])
+            if oid not in seen:
+                seen.add(oid)
+                yield Extension(oid=oid, encoded=extension.encoded)
+
+
+def key_identifier(spki: bytes) -> bytes:
+    """SHA-1 of the subjectPublicKey's bits (RFC 5280, section 4.2.1.2, method 1)."""
+    _, bits = der.decode(spki, der.SEQUENCE).children()
+    return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
+
+
+def issue_certificate(
+    *,
+    subject_der: bytes,
+    spki: bytes,
+    extensions: Iterable[Extension],
+    issuer: Issuer,
+    serial: int,
+    not_before: datetime,
+    not_after: datetime,
+    digest: str = "sha256",
+) -> x509.Certificate:
+    """Sign a certificate.
+
+    The extensions are taken as they are, but for an authority key identifier, which is the issuer's affair.
+    Without a basicConstraints extension the certificate is marked as no CA (critical); a missing subject key
+    identifier is added. Raises InvalidValue for a serial or a digest that cannot be used.
+    """
+    if not 0 < serial <= MAX_SERIAL:
+        raise InvalidValue("serial", "A serial number has to be positive and at most 20 octets long.")
+    algorithm = _signature_algorithm(issuer.key, digest)
+    to_be_signed = der.sequence(
+        der.context(0, der.integer(2)),
+        der.integer(serial),
+        algorithm,
+        issuer.name_der,
+        der.sequence(_time(not_before), _time(not_after)),
+        subject_der,
+        spki,
+        der.context(3, der.sequence(*(entry.encoded for entry in _complete(extensions, spki, issuer)))),
+    )
+    try:
+        signature = sign(issuer.key, to_be_signed, digest)
+        return x509.load_der_x509_certificate(der.sequence(to_be_signed, algorithm, der.bit_string(signature)))
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise InvalidValue("certificate", f"The certificate cannot be signed: {exc}") from exc
+
+
+def _complete(extensions: Iterable[Extension], spki: bytes, issuer: Issuer) -> list[Extension]:
+    """What was asked for, and what every certificate has."""
+    complete = [extension for extension in extensions if extension.oid != algorithms.AUTHORITY_KEY_IDENTIFIER]
+    kinds = {extension.oid for extension in complete}
+    if algorithms.BASIC_CONSTRAINTS not in kinds:
+        complete.append(Extension.build(algorithms.BASIC_CONSTRAINTS, der.sequence(), critical=True))
+    if issuer.identifier is not None:
+        value = der.sequence(der.encode(0x80, issuer.identifier))
+        complete.append(Extension.build(algorithms.AUTHORITY_KEY_IDENTIFIER, value))
+    if algorithms.SUBJECT_KEY_IDENTIFIER not in kinds:
+        value = der.octet_string(key_identifier(spki))
+        complete.append(Extension.build(algorithms.SUBJECT_KEY_IDENTIFIER, value))
+    return complete
+
+
+def authority_extensions(spki: bytes) -> tuple[Extension, ...]:
+    """Extensions of a CA's own certificate, without the authority key identifier."""
+    is_ca = der.sequence(der.boolean(True))  # noqa: FBT003 - the value itself
+    return (
+        Extension.build(algorithms.BASIC_CONSTRAINTS, is_ca, critical=True),
+        Extension.build(algorithms.SUBJECT_KEY_IDENTIFIER, der.octet_string(key_identifier(spki))),
+        Extension.build(algorithms.KEY_USAGE, der.named_bits(_CA_KEY_USAGE), critical=True),
+    )
+
+
+def self_signed(
+    csr_pem: str,
+    key: PrivateKey,
+    *,
+    serial: int,
+    not_before: datetime,
+    not_after: datetime,
+    digest: str = "sha256",
+) -> x509.Certificate:
+    """The certificate that *key* issues to itself for its own signing request.
+
+    Raises InvalidValue when the request cannot be read or is for another key.
+    """
+    request = parse_request(csr_pem)
+    if request.spki != spki_of_key(key):
+        raise InvalidValue("csr", "The signing request was made for another key.")
+    return issue_certificate(
+        subject_der=request.subject_der,
+        spki=request.spki,
+        extensions=request.extensions,
+        issuer=Issuer(name_der=request.subject_der, key=key, identifier=None),
+        serial=serial,
+        not_before=not_before,
+        not_after=not_after,
+        digest=digest,
+    )
+
+
+def _signature_algorithm(key: PrivateKey, digest: str) -> bytes:
+    """AlgorithmIdentifier; RSA has NULL parameters, ECDSA none (RFC 3279, RFC 5758)."""
+    parameters = der.encode(der.NULL) if isinstance(key, rsa.RSAPrivateKey) else b""
+    return der.sequence(der.oid(algorithms.signature_oid(key, digest)), parameters)
+
+
+def _time(moment: datetime) -> bytes:
+    """UTCTime before 2050, GeneralizedTime from then on (RFC 5280, section 4.1.2.5)."""
+    moment = moment.astimezone(UTC)
+    if moment < _UTC_TIME_END:
+        return der.encode(der.UTC_TIME, f"{moment:%y%m%d%H%M%S}Z".encode())
+    return der.encode(der.GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%S}Z".encode())
