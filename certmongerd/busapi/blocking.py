@@ -10,39 +10,16 @@ from typing import Final
 
 from certmongerd.api import DBUS_NAME, DBUS_PATH, ERROR_NO_REPLY
 from certmongerd.busapi.address import InvalidAddress, parse_addresses
+from certmongerd.busapi.faults import BusError, BusUnavailable, error_of
 from certmongerd.busapi.sasl import AuthenticationRejected, ClientAuthentication
 from certmongerd.busapi.transport import Decoder, MessageKind, UndecodableMessage, WireMessage, encode
-from certmongerd.core.errors import CertmongerError, RemoteProtocolError
+from certmongerd.core.errors import RemoteProtocolError
+
+__all__ = ["DEFAULT_TIMEOUT_S", "BlockingConnection", "BusError", "BusUnavailable"]
 
 DEFAULT_TIMEOUT_S: Final = 25.0
 _READ_BYTES: Final = 65536
 _MAX_QUEUED_SIGNALS: Final = 10000
-
-
-class BusUnavailable(CertmongerError):
-    """No connection to the address could be made, or it broke."""
-
-    def __init__(self, address: str, reason: str) -> None:
-        self.address = address
-        self.reason = reason
-        super().__init__(f'No D-Bus connection to "{address}": {reason}')
-
-
-class BusError(CertmongerError):
-    """The called side answered with an error."""
-
-    def __init__(self, name: str, message: str, body: tuple[object, ...] = ()) -> None:
-        self.name = name
-        self.message = message
-        """First body argument when it is a string, else empty."""
-        self.body = body
-        super().__init__(f"{name}: {message}" if message else name)
-
-
-def error_of(message: WireMessage) -> BusError:
-    """The exception for an ERROR message."""
-    text = message.body[0] if message.body and isinstance(message.body[0], str) else ""
-    return BusError(message.error_name or "", text, message.body)
 
 
 class BlockingConnection:

@@ -1,0 +1,185 @@
+"""`add_request`: from the caller's dictionary to a registered request.
+
+The order of the checks is certmonger's, so that a call with several mistakes gets the same answer.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+from certmongerd.busapi.entries import Entries
+from certmongerd.busapi.locations import (
+    DATABASE_LISTS,
+    FILE_LISTS,
+    check_ca_cert_lists,
+    check_storage,
+    normalised_database,
+    require_absolute,
+)
+from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
+from certmongerd.busapi.service import Caller
+from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting
+from certmongerd.busapi.table import Context
+from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname
+from certmongerd.core.errors import InvalidValue
+from certmongerd.core.ids import Nickname, ObjectPath
+from certmongerd.core.model import CertStorage, KeyStorage, Request, StorageType
+
+
+def valid_nickname(nickname: str) -> str:
+    """*nickname*; raises CallRefused for one that could not be stored or listed."""
+    if not nickname or not nickname.isprintable():
+        raise bad_arg(f"The nickname {nickname!r} must not be empty or hold control characters.", "NICKNAME")
+    return nickname
+
+
+def _cert_storage_type(entries: Entries) -> StorageType:
+    text = entries.text("CERT_STORAGE", "cert-storage")
+    if text is None:
+        raise missing_arg("Certificate storage type not specified.", "CERT_STORAGE")
+    if text.upper() not in (StorageType.FILE.value, StorageType.NSSDB.value):
+        raise bad_arg(f'Certificate storage type "{text}" not supported.', "CERT_STORAGE")
+    return StorageType(text.upper())
+
+
+def _cert_storage(entries: Entries, storage: StorageType) -> CertStorage:
+    alias = "cert-file" if storage is StorageType.FILE else "cert-database"
+    location = entries.text("CERT_LOCATION", alias)
+    if location is None:
+        raise missing_arg("Certificate storage location not specified.", "CERT_LOCATION")
+    check_storage(storage, location, "CERT_LOCATION")
+    if storage is StorageType.FILE:
+        return CertStorage(type=storage, location=location)
+    nickname = entries.text("CERT_NICKNAME", "cert-nickname")
+    if not nickname:
+        raise missing_arg("Certificate nickname not specified.", "CERT_NICKNAME")
+    token = entries.text("CERT_TOKEN", "cert-token") or ""
+    return CertStorage(type=storage, location=normalised_database(location), nickname=nickname, token=token)
+
+
+def _key_storage(entries: Entries) -> KeyStorage:
+    text = entries.text("KEY_STORAGE", "key-storage")
+    if text is None or text.upper() == StorageType.NONE.value:
+        return KeyStorage()
+    if text.upper() not in (StorageType.FILE.value, StorageType.NSSDB.value):
+        raise bad_arg(f'Key storage type "{text}" not supported.', "KEY_STORAGE")
+    storage = StorageType(text.upper())
+    location = entries.text("KEY_LOCATION", "key-file" if storage is StorageType.FILE else "key-database")
+    if location is None:
+        raise missing_arg("Key storage location not specified.", "KEY_LOCATION")
+    if storage is StorageType.FILE:
+        check_storage(storage, location, "KEY_LOCATION")
+        return KeyStorage(type=storage, location=location)
+    nickname = entries.text("KEY_NICKNAME", "key-nickname")
+    check_storage(storage, location, "KEY_LOCATION")
+    if nickname is None:
+        raise missing_arg("Key nickname not specified.", "KEY_NICKNAME")
+    token = entries.text("KEY_TOKEN", "key-token") or ""
+    return KeyStorage(type=storage, location=normalised_database(location), nickname=nickname, token=token)
+
+
+def _require_different_files(cert: CertStorage, key: KeyStorage) -> None:
+    """The certificate would replace the key."""
+    if cert.type is not StorageType.FILE or key.type is not StorageType.FILE:
+        return
+    if os.path.realpath(cert.location) == os.path.realpath(key.location):
+        raise bad_arg("Key and certificate can not both be saved to the same file.", "KEY_LOCATION")
+
+
+def _require_no_crossing(request: Request, context: Context) -> None:
+    """A certificate must not replace another request's key, nor a key another's certificate."""
+    for other in (*context.service.requests().values(), *context.pending):
+        cert, key = other.cert_storage, other.key_storage
+        if request.cert_storage.type is key.type is StorageType.FILE and request.cert_storage.location == key.location:
+            text = f'Key at same location is already used by request with nickname "{other.id}".'
+            raise duplicate(text, ("CERT_LOCATION",))
+        if request.key_storage.type is cert.type is StorageType.FILE and request.key_storage.location == cert.location:
+            text = f'Certificate at same location is already used by request with nickname "{other.id}".'
+            raise duplicate(text, ("KEY_LOCATION",))
+
+
+def apply_settings(request: Request, entries: Entries, settings: tuple[AnySetting, ...], caller: Caller) -> Request:
+    """*request* with all of *settings* that the caller gave with the right type. Raises CallRefused."""
+    for setting in settings:
+        for key in setting.keys:
+            variant = entries.value(key)
+            try:
+                changed = setting.applied(request, variant, caller) if variant is not None else None
+            except InvalidValue as exc:
+                raise bad_arg(exc.reason, exc.what) from exc
+            if changed is not None:
+                request = changed
+                break
+    return request
+
+
+def with_ca(request: Request, path: str, context: Context, no_such_ca: Callable[[str], str]) -> Request:
+    """*request* with the CA at *path*. Raises CallRefused with the text *no_such_ca* makes of the path."""
+    ca = context.service.cas().get(ObjectPath(path))
+    if ca is None:
+        raise bad_arg(no_such_ca(path), "CA")
+    return replace(request, ca_name=ca.id)
+
+
+def _require_unique(request: Request, context: Context) -> None:
+    require_free_nickname(request.id, context)
+    require_free_certificate(request.cert_storage, context)
+    if request.key_storage.type is not StorageType.NONE:
+        require_free_key(request.key_storage, context)
+    _require_no_crossing(request, context)
+
+
+async def _with_places(request: Request, entries: Entries, context: Context) -> Request:
+    """Nickname, storage and CA certificate lists: steps two to eight of the checks."""
+    storage_type = _cert_storage_type(entries)
+    pin_file = entries.text("KEY_PIN_FILE", "key-pin-file")
+    if pin_file:
+        require_absolute(pin_file, "KEY_PIN_FILE")
+    cert_storage = await asyncio.to_thread(_cert_storage, entries, storage_type)
+    nickname = entries.text("NICKNAME", "nickname")
+    if nickname:
+        request = replace(request, id=Nickname(valid_nickname(nickname)))
+    require_free_nickname(request.id, context)
+    require_free_certificate(cert_storage, context)
+    key_storage = await asyncio.to_thread(_key_storage, entries)
+    await asyncio.to_thread(_require_different_files, cert_storage, key_storage)
+    if key_storage.type is not StorageType.NONE:
+        require_free_key(key_storage, context)
+    return replace(request, cert_storage=cert_storage, key_storage=key_storage)
+
+
+async def add_request(entries: Entries, caller: Caller, context: Context) -> ObjectPath:
+    """Check everything, then register the request. Raises CallRefused, StateStoreError."""
+    request = await _with_places(context.service.new_request(), entries, context)
+    request = _with_lists(request, entries)
+    lists = frozenset(FILE_LISTS) | frozenset(DATABASE_LISTS)
+    await asyncio.to_thread(check_ca_cert_lists, request.ca_certs, lists)
+    request = apply_settings(request, entries, KEY_SETTINGS, caller)
+    ca_path = entries.text("CA", "ca")
+    if ca_path:
+        request = with_ca(request, ca_path, context, lambda _: "No such CA.")
+    request = apply_settings(request, entries, OTHER_SETTINGS, caller)
+    # The checks above waited for threads: look again, now without waiting until the request is reserved.
+    _require_unique(request, context)
+    context.pending.append(request)
+    try:
+        return await context.service.add_request(request)
+    finally:
+        context.pending.remove(request)
+
+
+def _with_lists(request: Request, entries: Entries) -> Request:
+    names = {attribute: entries.texts(key) for key, attribute in (FILE_LISTS | DATABASE_LISTS).items()}
+    return replace(
+        request,
+        ca_certs=replace(
+            request.ca_certs,
+            root_files=names["root_files"],
+            other_root_files=names["other_root_files"],
+            other_files=names["other_files"],
+            root_dbs=names["root_dbs"],
+            other_root_dbs=names["other_root_dbs"],
+            other_dbs=names["other_dbs"],
+        ),
+    )

@@ -1,0 +1,63 @@
+"""org.freedesktop.DBus.Properties, from the property rows of the node it is called on."""
+
+from typing import Final
+
+from certmongerd.api import PROPERTIES_INTERFACE
+from certmongerd.busapi.node import Node
+from certmongerd.busapi.refusal import CallRefused, invalid_args, request_bad_arg, unknown_property
+from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Signal, Subject
+from certmongerd.busapi.transport import Variant
+
+
+async def _get(subject: Subject[Node], arguments: Arguments) -> Answer:
+    """A text that is not set gives an empty reply, which clients of certmonger test for."""
+    node, interface, name = subject.value, arguments.text(0), arguments.text(1)
+    if node.own is None or not node.has_own(interface):
+        raise request_bad_arg("Unrecognized property name.", name)
+    variant = node.own.get(name)
+    return Answer("v", (variant,)) if variant is not None else Answer()
+
+
+async def _get_all(subject: Subject[Node], arguments: Arguments) -> Answer:
+    node = subject.value
+    if node.own is None or not node.has_own(arguments.text(0)):
+        return Answer("a{sv}", ({},))
+    return Answer("a{sv}", (node.own.get_all(with_secrets=True),))
+
+
+async def _set(subject: Subject[Node], arguments: Arguments) -> Answer:
+    node, interface, name, value = subject.value, arguments.text(0), arguments.text(1), arguments.body[2]
+    if node.own is None or not node.has_own(interface):
+        raise unknown_property(interface, name)
+    if not isinstance(value, Variant):
+        raise invalid_args('The third argument of "Set" must be a variant.')
+    await node.own.set(name, value, arguments.caller)
+    return Answer()
+
+
+def _get_misfit() -> CallRefused:
+    return request_bad_arg("Error parsing arguments.", "")
+
+
+_NAMES: Final = (Arg("interface_name", "s"), Arg("property_name", "s"))
+_ALL: Final = (Arg("props", "a{sv}"),)
+
+PROPERTIES: Final[Interface[Node]] = Interface(
+    PROPERTIES_INTERFACE,
+    (
+        Method(name="Get", takes=_NAMES, gives=(Arg("value", "v"),), handle=_get, misfit=_get_misfit),
+        Method(name="Set", takes=(*_NAMES, Arg("value", "v")), handle=_set),
+        Method(name="GetAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all),
+        # The certificate role of linux-system-roles calls it by this name.
+        Method(name="getAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all, is_hidden=True),
+        Signal(
+            name="PropertiesChanged",
+            args=(
+                Arg("interface_name", "s"),
+                Arg("changed_properties", "a{sv}"),
+                Arg("invalidated_properties", "as"),
+            ),
+        ),
+    ),
+)
+"""`org.freedesktop.DBus.Properties`."""

@@ -1,0 +1,146 @@
+"""Changes of requests and CAs as D-Bus signals to everybody attached."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, ROOT_PATH
+from certmongerd.busapi.ca import CA
+from certmongerd.busapi.request import REQUEST
+from certmongerd.busapi.service import Service
+from certmongerd.busapi.table import Changes, Interface, M
+from certmongerd.busapi.transport import MessageKind, Variant, WireMessage, encode
+from certmongerd.core.ids import CaName, ObjectPath
+from certmongerd.core.model import Ca, Request
+
+_STANDARD_NAMES: Final = ("org.freedesktop.DBus.Introspectable", PROPERTIES_INTERFACE)
+
+
+class SignalSink(Protocol):
+    """A connection that wants signals."""
+
+    def emit(self, encoded: bytes) -> None:
+        """Send a signal that was encoded under a placeholder serial. Never waits, never raises."""
+
+
+class ChangeSignals:
+    """Listens to the service and emits signals; also collects which properties callers named."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._sinks: list[SignalSink] = []
+        self._named: dict[ObjectPath, tuple[str, ...]] = {}
+
+    def attach(self, sink: SignalSink) -> None:
+        """Send every signal to *sink* from now on."""
+        if sink not in self._sinks:
+            self._sinks.append(sink)
+
+    def detach(self, sink: SignalSink) -> None:
+        """Send nothing more to *sink*."""
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+
+    # What callers named (Announcer)
+
+    @contextmanager
+    def announcing(self, path: ObjectPath, names: tuple[str, ...]) -> Iterator[None]:
+        """Inside, the next change signal of *path* carries *names* too; at the end they are sent if none came."""
+        self._named[path] = self._named.get(path, ()) + names
+        try:
+            yield
+        except BaseException:
+            self._named.pop(path, None)
+            raise
+        named = self._named.pop(path, ())
+        request, ca = self._service.requests().get(path), self._service.cas().get(path)
+        if not named or not self._sinks:
+            return
+        if request is not None:
+            self._changed(path, REQUEST, request, request, named)
+        elif ca is not None:
+            self._changed(path, CA, ca, ca, named)
+
+    # Changes (ChangeListener)
+
+    def request_added(self, path: ObjectPath, request: Request) -> None:
+        """A request was added."""
+        self._added(path, REQUEST, request)
+
+    def request_changed(self, path: ObjectPath, old: Request, new: Request) -> None:
+        """A request changed: one signal."""
+        named = self._named.pop(path, ()) if self._named else ()
+        if self._sinks:
+            self._changed(path, REQUEST, old, new, named)
+
+    def request_removed(self, path: ObjectPath) -> None:
+        """A request was removed."""
+        self._removed(path, REQUEST.name)
+
+    def certificate_saved(self, path: ObjectPath) -> None:
+        """A certificate was stored and read back."""
+        self._emit(path, REQUEST.name, "SavedCertificate", "", ())
+
+    def ca_added(self, path: ObjectPath, ca: Ca) -> None:
+        """A CA was added; requests that name it have a CA again."""
+        self._added(path, CA, ca)
+        self._reannounce_ca(ca.id)
+
+    def ca_changed(self, path: ObjectPath, old: Ca, new: Ca) -> None:
+        """A CA changed: one signal."""
+        named = self._named.pop(path, ()) if self._named else ()
+        if self._sinks:
+            self._changed(path, CA, old, new, named)
+
+    def ca_removed(self, path: ObjectPath) -> None:
+        """A CA was removed; requests that name it have none now."""
+        self._removed(path, CA.name)
+        self._reannounce_ca(None)
+
+    # Sending
+
+    def _reannounce_ca(self, name: CaName | None) -> None:
+        """Announce property `ca` of the requests that name the CA *name*, or any CA that is not there."""
+        if not self._sinks:
+            return
+        for path, request in self._service.requests().items():
+            is_hit = request.ca_name == name if name else request.ca_name and not self._service.ca_path(request.ca_name)
+            if is_hit:
+                self._changed(path, REQUEST, request, request, ("ca",))
+
+    def _changed(self, path: ObjectPath, interface: Interface[M], old: M, new: M, named: tuple[str, ...]) -> None:
+        changes: Changes | None = interface.changes(old, new, self._service, named=named)
+        if changes is not None:
+            body = (interface.name, changes.changed, changes.invalidated)
+            self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", body)
+
+    def _added(self, path: ObjectPath, interface: Interface[M], value: M) -> None:
+        if not self._sinks:
+            return
+        empty: dict[str, Variant] = {}
+        properties = interface.all_properties(value, self._service, with_secrets=False)
+        interfaces = dict.fromkeys(_STANDARD_NAMES, empty) | {interface.name: properties}
+        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", "oa{sa{sv}}", (path, interfaces))
+
+    def _removed(self, path: ObjectPath, name: str) -> None:
+        self._named.pop(path, None)
+        body = (path, (*_STANDARD_NAMES, name))
+        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesRemoved", "oas", body)
+
+    def _emit(self, path: ObjectPath, interface: str, member: str, signature: str, body: tuple[object, ...]) -> None:
+        if not self._sinks:
+            return
+        encoded = encode(
+            WireMessage(
+                kind=MessageKind.SIGNAL,
+                serial=1,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=body,
+                no_reply_expected=True,
+            )
+        )
+        for sink in tuple(self._sinks):
+            sink.emit(encoded)

@@ -1,0 +1,191 @@
+"""Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final, Generic, Protocol, TypeVar
+
+from certmongerd.busapi.refusal import CallRefused
+from certmongerd.busapi.service import Caller, Service
+from certmongerd.busapi.transport import Variant
+from certmongerd.core.ids import ObjectPath
+from certmongerd.core.model import Ca, Request
+
+M = TypeVar("M")
+"""What an object stands for: Request, Ca, or None for the root object."""
+
+EMITS_CHANGED: Final = ("org.freedesktop.DBus.Property.EmitsChangedSignal", "true")
+
+
+class Announcer(Protocol):
+    """Where methods say which properties their caller named."""
+
+    def announcing(self, path: ObjectPath, names: tuple[str, ...]) -> AbstractContextManager[None]:
+        """Inside, the next change signal of *path* carries *names* too; at the end they are sent if none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every method can reach."""
+
+    service: Service
+    announcer: Announcer
+    pending: list[Request] = field(default_factory=list)
+    """Requests on their way into the service; they count for uniqueness already."""
+    pending_cas: list[Ca] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Generic[M]):
+    """The object a call is made on."""
+
+    path: ObjectPath
+    value: M
+    context: Context
+
+    @property
+    def service(self) -> Service:
+        """The daemon."""
+        return self.context.service
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Signature and arguments of a reply."""
+
+    signature: str = ""
+    body: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What came with a call whose signature was checked already."""
+
+    body: tuple[object, ...]
+    caller: Caller
+
+    def text(self, index: int) -> str:
+        """Argument *index*, of type s or o."""
+        return str(self.body[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One declared argument."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(Generic[M]):
+    """One method. Without declared input, surplus arguments are ignored, as libdbus services do."""
+
+    name: str
+    takes: tuple[Arg, ...] = ()
+    gives: tuple[Arg, ...] = ()
+    """As declared; replies may deviate, see the getters of requests."""
+    handle: Callable[[Subject[M], Arguments], Awaitable[Answer]]
+    is_hidden: bool = False
+    """Not in the introspection data."""
+    misfit: Callable[[], CallRefused] | None = None
+    """The error for arguments of other types, instead of the usual InvalidArgs."""
+
+    @property
+    def input_signature(self) -> str:
+        """Types of all input arguments."""
+        return "".join(arg.type for arg in self.takes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One signal."""
+
+    name: str
+    args: tuple[Arg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Property(Generic[M]):
+    """One property."""
+
+    name: str
+    type: str
+    get: Callable[[M, Service], object]
+    """The value; an empty string or tuple stands for "not set"."""
+    source: str
+    """Attribute of the model the value comes from: while it is the same object, the value is the same."""
+    write: Callable[[Subject[M], Variant, Caller], Awaitable[None]] | None = None
+    """Raises CallRefused."""
+    shows_empty: bool = False
+    """Whether an empty string is a value rather than "not set"."""
+    is_secret: bool = False
+    """Never part of a signal."""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def variant(self, value: M, service: Service) -> Variant | None:
+        """The present value; None for a string or path that is not set. Unset lists are empty lists."""
+        plain = self.get(value, service)
+        if plain == "" and not self.shows_empty:
+            return None
+        return Variant(self.type, plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Content of one change signal."""
+
+    changed: dict[str, Variant]
+    invalidated: tuple[str, ...]
+    """Not set any more, or secret."""
+
+
+class Interface(Generic[M]):
+    """One interface: its rows in the order of the introspection data."""
+
+    def __init__(self, name: str, rows: tuple[Method[M] | Property[M] | Signal, ...]) -> None:
+        self.name = name
+        self.rows = rows
+        self.methods = {row.name: row for row in rows if isinstance(row, Method)}
+        self.properties = {row.name: row for row in rows if isinstance(row, Property)}
+        by_source: dict[str, list[Property[M]]] = {}
+        for row in self.properties.values():
+            by_source.setdefault(row.source, []).append(row)
+        self._by_source: tuple[tuple[Callable[[M], object], tuple[Property[M], ...]], ...] = tuple(
+            (attrgetter(source), tuple(properties)) for source, properties in by_source.items()
+        )
+
+    def all_properties(self, value: M, service: Service, *, with_secrets: bool) -> dict[str, Variant]:
+        """Every property that is set; lists that are empty count as not set."""
+        found: dict[str, Variant] = {}
+        for row in self.properties.values():
+            if row.is_secret and not with_secrets:
+                continue
+            variant = row.variant(value, service)
+            if variant is not None and variant.value != ():
+                found[row.name] = variant
+        return found
+
+    def changes(self, old: M, new: M, service: Service, *, named: tuple[str, ...] = ()) -> Changes | None:
+        """What differs between *old* and *new*, plus the *named* properties in any case; None when nothing does.
+
+        Runs for every state change: parts of the model that are the same object are skipped unlooked.
+        """
+        changed: dict[str, Variant] = {}
+        invalidated: list[str] = []
+        for source, properties in self._by_source:
+            before, after = source(old), source(new)
+            if before is after and not named:
+                continue
+            for row in properties:
+                if row.get(old, service) == row.get(new, service) and row.name not in named:
+                    continue
+                variant = None if row.is_secret else row.variant(new, service)
+                if variant is None:
+                    invalidated.append(row.name)
+                else:
+                    changed[row.name] = variant
+        if not changed and not invalidated:
+            return None
+        return Changes(changed, tuple(invalidated))
