@@ -1,0 +1,228 @@
+"""The daemon's D-Bus interface as methods; errors become what the user reads."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from certmongerd.api import (
+    BUS_NAME,
+    CA_INTERFACE,
+    ERROR_ACCESS_DENIED,
+    ERROR_NAME_HAS_NO_OWNER,
+    ERROR_NO_REPLY,
+    ERROR_SERVICE_UNKNOWN,
+    OBJECT_MANAGER_INTERFACE,
+    PROPERTIES_INTERFACE,
+    REQUEST_INTERFACE,
+    ROOT_INTERFACE,
+    ROOT_PATH,
+)
+from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
+from certmongerd.busapi.transport import Variant
+from getcert.entries import CaEntry, Properties, RequestEntry, object_number
+from getcert.errors import CommandFailed
+
+_HINTS: Final[Mapping[str, str]] = {
+    ERROR_SERVICE_UNKNOWN: "Please verify that the certmonger service has been started.",
+    ERROR_NAME_HAS_NO_OWNER: "Please verify that the certmonger service has been started.",
+    ERROR_ACCESS_DENIED: "Insufficient access.  Please retry operation as root.",
+    ERROR_NO_REPLY: "Please verify that the certmonger service is still running.",
+}
+CALL_TIMEOUT_S: Final = 60.0
+"""Adding and changing may wait for a key being generated, in certmonger at least."""
+
+
+def _plain(value: object) -> object:
+    return _plain(value.value) if isinstance(value, Variant) else value
+
+
+class Client:
+    """Calls to one daemon. Every method raises CommandFailed when the call fails."""
+
+    def __init__(self, connection: BlockingConnection, *, verbose: bool) -> None:
+        self._connection = connection
+        self._verbose = verbose
+        self._has_object_manager = True
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _failure(self, error: BusError) -> CommandFailed:
+        message = error.message.strip()
+        lines = [_HINTS.get(error.name) or message or "Unknown DBus error."]
+        if self._verbose:
+            lines.append(f"Error {error.name}: {message}" if message else f"Error {error.name}")
+        return CommandFailed(*lines)
+
+    def _raw_call(
+        self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
+    ) -> tuple[object, ...]:
+        try:
+            return self._connection.call(BUS_NAME, path, interface, member, signature, body, timeout_s=CALL_TIMEOUT_S)
+        except BusUnavailable as exc:
+            lines = [f"No response received from {BUS_NAME} service."]
+            if self._verbose:
+                lines.append(f"Error: {exc.reason}")
+            raise CommandFailed(*lines) from exc
+
+    def _call(
+        self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
+    ) -> tuple[object, ...]:
+        try:
+            return self._raw_call(path, interface, member, signature, body)
+        except BusError as exc:
+            raise self._failure(exc) from exc
+
+    def _text(self, path: str, interface: str, member: str) -> str:
+        """The answer of a getter; unset values are answered with nothing."""
+        answer = self._call(path, interface, member)
+        return str(answer[0]) if answer else ""
+
+    # Objects.
+
+    def _properties(self, path: str, interface: str) -> Properties:
+        answer = self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))
+        values = answer[0] if answer else {}
+        if not isinstance(values, Mapping):
+            raise CommandFailed("Error parsing server response.")
+        return Properties({str(name): _plain(value) for name, value in values.items()})
+
+    def _managed_objects(self, interface: str) -> list[tuple[str, Properties]] | None:
+        """All objects of one kind in a single call; None when the daemon cannot do that."""
+        if not self._has_object_manager:
+            return None
+        try:
+            answer = self._raw_call(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
+        except BusError as exc:
+            if exc.name in (ERROR_SERVICE_UNKNOWN, ERROR_NAME_HAS_NO_OWNER, ERROR_NO_REPLY):
+                raise self._failure(exc) from exc
+            # Older daemons do not know the interface, and their bus policy refuses it.
+            self._has_object_manager = False
+            return None
+        objects = answer[0] if answer else {}
+        if not isinstance(objects, Mapping):
+            raise CommandFailed("Error parsing server response.")
+        found = [
+            (str(path), Properties({str(name): _plain(value) for name, value in interfaces[interface].items()}))
+            for path, interfaces in objects.items()
+            if interface in interfaces
+        ]
+        return sorted(found, key=lambda item: object_number(item[0]))
+
+    def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
+        found = self._managed_objects(interface)
+        if found is None:
+            found = [(path, self._properties(path, interface)) for path in self._paths(member)]
+        return found
+
+    def _paths(self, member: str) -> list[str]:
+        answer = self._call(ROOT_PATH, ROOT_INTERFACE, member)
+        paths = answer[0] if answer else ()
+        return [str(path) for path in paths] if isinstance(paths, Iterable) else []
+
+    def requests(self) -> list[RequestEntry]:
+        """All requests in the daemon's order."""
+        return [RequestEntry(*item) for item in self._objects("get_requests", REQUEST_INTERFACE)]
+
+    def request(self, path: str) -> RequestEntry:
+        """One request as it is now."""
+        return RequestEntry(path, self._properties(path, REQUEST_INTERFACE))
+
+    def cas(self) -> list[CaEntry]:
+        """All CAs in the daemon's order."""
+        return [CaEntry(*item) for item in self._objects("get_known_cas", CA_INTERFACE)]
+
+    def find_ca(self, name: str) -> CaEntry:
+        """The CA called *name*, exactly or else without regard to case. Raises CommandFailed."""
+        cas = self.cas()
+        for ca in (*(ca for ca in cas if ca.nickname == name), *cas):
+            if ca.nickname.lower() == name.lower():
+                return ca
+        raise CommandFailed(f'No CA with name "{name}" found.')
+
+    # Requests.
+
+    def add_request(self, values: Mapping[str, Variant]) -> str | None:
+        """Add a request; its path, None when the daemon did not take it."""
+        added, *path = self._call(ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (dict(values),))
+        return str(path[0]) if added and path else None
+
+    def modify_request(self, path: str, values: Mapping[str, Variant]) -> bool:
+        """Change a request. Nothing to change is a success (certmonger does not answer an empty call)."""
+        if not values:
+            return True
+        answer = self._call(path, REQUEST_INTERFACE, "modify", "a{sv}", (dict(values),))
+        return bool(answer and answer[0])
+
+    def command_request(self, path: str, member: str) -> bool:
+        """`resubmit`, `rekey` or `refresh`."""
+        answer = self._call(path, REQUEST_INTERFACE, member)
+        return bool(answer and answer[0])
+
+    def remove_request(self, path: str) -> bool:
+        """Stop tracking."""
+        answer = self._call(ROOT_PATH, ROOT_INTERFACE, "remove_request", "o", (path,))
+        return bool(answer and answer[0])
+
+    def request_nickname(self, path: str) -> str:
+        """The name of a request, for one that was just added."""
+        return self._text(path, REQUEST_INTERFACE, "get_nickname")
+
+    def request_status(self, path: str) -> tuple[str, bool]:
+        """State and whether the request is stuck."""
+        state, stuck = self._call(path, REQUEST_INTERFACE, "get_status")
+        return str(state), bool(stuck)
+
+    def request_ca_name(self, path: str) -> str:
+        """The name of a request's CA, empty without one."""
+        ca_path = self._text(path, REQUEST_INTERFACE, "get_ca")
+        return self._text(ca_path, CA_INTERFACE, "get_nickname") if ca_path else ""
+
+    def supported_key_types(self) -> list[str]:
+        """Types of keys the daemon can make."""
+        return self._paths("get_supported_key_types")
+
+    # CAs.
+
+    def add_ca(self, name: str, command: str) -> str | None:
+        """Add a CA with a helper; its path, None when the daemon did not take it."""
+        added, *path = self._call(ROOT_PATH, ROOT_INTERFACE, "add_known_ca", "ssas", (name, command, []))
+        return str(path[0]) if added and path else None
+
+    def set_ca_text(self, path: str, name: str, value: str) -> None:
+        """Change a string property of a CA."""
+        self._call(path, PROPERTIES_INTERFACE, "Set", "ssv", (CA_INTERFACE, name, Variant("s", value)))
+
+    def remove_ca(self, path: str) -> bool:
+        """Forget a CA."""
+        answer = self._call(ROOT_PATH, ROOT_INTERFACE, "remove_known_ca", "o", (path,))
+        return bool(answer and answer[0])
+
+    def refresh_ca(self, path: str) -> bool:
+        """Ask a CA for all its data again."""
+        answer = self._call(path, CA_INTERFACE, "refresh")
+        return bool(answer and answer[0])
+
+    def ca_getter(self, path: str, member: str) -> str:
+        """`get_type`, `get_serial` or `get_config_file_path`; empty when the CA has no such value."""
+        return self._text(path, CA_INTERFACE, member)
+
+    # Signals.
+
+    def subscribe(self, path: str) -> bool:
+        """Ask for the signals of one object; False where there are none (certmonger's private socket)."""
+        rule = f"type='signal',interface='{PROPERTIES_INTERFACE}',path='{path}'"
+        try:
+            self._connection.add_match(rule)
+        except BusError:
+            return False
+        except BusUnavailable as exc:
+            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+        return True
+
+    def pause(self, timeout_s: float) -> None:
+        """Sleep until a signal comes, at most *timeout_s* seconds."""
+        try:
+            self._connection.next_signal(timeout_s)
+        except BusUnavailable as exc:
+            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc

@@ -1,0 +1,113 @@
+"""getcert add-scep-ca: make a CA known that is reached by SCEP."""
+
+import base64
+import binascii
+import re
+import shlex
+from collections.abc import Callable
+from typing import Final
+
+from getcert.commands.add_ca import required_ca_name
+from getcert.context import Context
+from getcert.errors import CommandFailed, UsageError
+from getcert.help import Groups
+from getcert.helperdir import helper_directory
+from getcert.paths import absolute_path
+
+GROUPS: Final[Groups] = (
+    ("The CA", ("ca", "url", "ca_identifier")),
+    ("Certificates (PEM files)", ("tls_ca_cert", "ra_cert", "signing_ca", "other_certs")),
+    ("Behaviour", ("non_renewal",)),
+)
+HIDDEN: Final = ()
+
+_HELPER: Final = "scep-submit"
+_CERTIFICATE_FILES: Final = (
+    ("tls_ca_cert", "The root certificate(s)"),
+    ("ra_cert", "The RA certificate(s)"),
+    ("signing_ca", "The certificate(s)"),
+    ("other_certs", "The certificate(s)"),
+)
+_COMMAND_LINE: Final = (
+    ("tls_ca_cert", "-R"),
+    ("ra_cert", "-r"),
+    ("ca_identifier", "-i"),
+    ("other_certs", "-I"),
+    ("signing_ca", "-N"),
+)
+_SPECIAL: Final = re.compile(r"""([\s'"\\&()|;<>$`#])""")
+_PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END ", re.DOTALL)
+_DER_SEQUENCE: Final = 0x30
+
+
+def quote_argument(argument: str) -> str:
+    """*argument* so that splitting into words as a POSIX shell does gives it back."""
+    if not argument or "\n" in argument:
+        return shlex.quote(argument)
+    return _SPECIAL.sub(r"\\\1", argument)
+
+
+def _is_certificate(block: bytes) -> bool:
+    try:
+        der = base64.b64decode(b"".join(block.split()), validate=True)
+    except binascii.Error:
+        return False
+    return der[:1] == bytes([_DER_SEQUENCE])
+
+
+def _certificate_file(path: str, what: str, tell: Callable[[str], None]) -> str:
+    """The absolute path of a file that holds PEM certificates only. Raises CommandFailed."""
+    complaint = f"{what} in {path} is not valid PEM"
+    location = absolute_path(path, tell)
+    try:
+        with open(location, "rb") as file:
+            content = file.read()
+    except IsADirectoryError as exc:
+        raise CommandFailed(f"Error reading {path}: {exc.strerror}.", complaint) from exc
+    except OSError as exc:
+        raise CommandFailed(f"Unable to open {path} for reading: {exc.strerror}", complaint) from exc
+    if not content:
+        raise CommandFailed(f"{path} is an empty file.", complaint)
+    blocks = _PEM_CERTIFICATE.findall(content)
+    if not blocks or not all(map(_is_certificate, blocks)):
+        raise CommandFailed(complaint)
+    return location
+
+
+def _command_line(context: Context, url: str) -> str:
+    options = context.options
+    values = {"ca_identifier": options.text("ca_identifier")}
+    for name, what in _CERTIFICATE_FILES:
+        path = options.text(name)
+        values[name] = None if path is None else _certificate_file(path, what, context.tell)
+    words = [f"{helper_directory()}/{_HELPER}", "-u", url]
+    for name, letter in _COMMAND_LINE:
+        value = values[name]
+        if value is not None:
+            words.extend((letter, value))
+    if options.given("non_renewal"):
+        words.append("-n")
+    return " ".join(map(quote_argument, words))
+
+
+def run(context: Context) -> int:
+    """Add the CA with the SCEP helper as its command."""
+    name = required_ca_name(context)
+    url = context.options.text("url")
+    if url is None:
+        raise UsageError("server URL not specified.")
+    if url.lower().startswith("https:") and not context.options.given("tls_ca_cert"):
+        raise UsageError("HTTPS requires a CA certificate.")
+    command = _command_line(context, url)
+    identifier = context.options.text("ca_identifier")
+    with context.client() as client:
+        path = client.add_ca(name, command)
+        if path is None:
+            raise CommandFailed("New CA could not be added.")
+        if identifier is not None:
+            try:
+                client.set_ca_text(path, "scep-ca-identifier", identifier)
+            except CommandFailed as exc:
+                raise CommandFailed(*exc.lines, "Error setting CA identifier.") from exc
+    context.tell(f'New CA "{name}" added.')
+    return 0

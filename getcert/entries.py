@@ -1,0 +1,86 @@
+"""Requests and CAs as the daemon describes them: untyped properties behind typed accessors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from certmongerd.api import CA_PATH_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """The properties of one object; what is unset or of another type reads as empty, 0 or false."""
+
+    values: Mapping[str, object]
+
+    def text(self, name: str) -> str:
+        """A string or object path."""
+        value = self.values.get(name)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self.values.get(name)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return tuple(item for item in value if isinstance(item, str))
+        return ()
+
+    def number(self, name: str) -> int:
+        """An integer."""
+        value = self.values.get(name)
+        return value if isinstance(value, int) else 0
+
+    def flag(self, name: str) -> bool:
+        """A boolean."""
+        return self.values.get(name) is True
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEntry:
+    """One tracked certificate or request."""
+
+    path: str
+    properties: Properties
+
+    @property
+    def nickname(self) -> str:
+        """What the user calls it."""
+        return self.properties.text("nickname")
+
+    @property
+    def status(self) -> str:
+        """Name of the state."""
+        return self.properties.text("status")
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for a person."""
+        return self.properties.flag("stuck")
+
+    @property
+    def ca_path(self) -> str:
+        """Path of its CA, empty without one.
+
+        certmonger 0.79 puts the CA's last element below the wrong node, so only that element is used.
+        """
+        path = self.properties.text("ca")
+        number = path.rpartition("/")[2].removeprefix("CA")
+        return CA_PATH_PREFIX + number if path else ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaEntry:
+    """One configured CA."""
+
+    path: str
+    properties: Properties
+
+    @property
+    def nickname(self) -> str:
+        """What the user calls it."""
+        return self.properties.text("nickname")
+
+
+def object_number(path: str) -> int:
+    """The number at the end of an object path, the order in which the daemon lists its objects."""
+    digits = path.rpartition("/")[2].lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    return int(digits) if digits.isdigit() else 0

@@ -1,0 +1,255 @@
+"""Command line options: one table for all commands, and a parser for any selection from it.
+
+The rules are those of certmonger's getcert: options and other arguments may be mixed, `--` ends the options, short
+options can be bundled (`-sv`), an argument may be attached (`-fFILE`, `-f=FILE`, `--certfile=FILE`), and long options
+cannot be abbreviated.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from getcert.errors import UsageError
+
+
+class Kind(Enum):
+    """What an option takes."""
+
+    FLAG = "flag"
+    TEXT = "text"
+    NUMBER = "number"
+    """A C int in C notation: decimal, 0x… or octal with a leading 0; an empty argument is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table."""
+
+    short: str
+    """One letter, or empty."""
+    long: str
+    kind: Kind
+    metavar: str
+    """What the help calls the argument; empty for flags."""
+    help: str
+
+
+def _flag(short: str, long: str, text: str) -> Option:
+    return Option(short, long, Kind.FLAG, "", text)
+
+
+def _text(short: str, long: str, metavar: str, text: str) -> Option:
+    return Option(short, long, Kind.TEXT, metavar, text)
+
+
+def _number(short: str, long: str, metavar: str, text: str) -> Option:
+    return Option(short, long, Kind.NUMBER, metavar, text)
+
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    # Where the certificate is, or which request is meant.
+    "id": _text("i", "id", "NAME", "the request with this nickname"),
+    "assigned_id": _text("I", "id", "NAME", "nickname for the request (default: one is made up)"),
+    "new_id": _text("I", "new-id", "NAME", "new nickname for the request"),
+    "certfile": _text("f", "certfile", "FILE", "file of the certificate (PEM)"),
+    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM)"),
+    "dbdir": _text("d", "dbdir", "DIR", "NSS database of certificate and key"),
+    "nickname": _text("n", "nickname", "NAME", "name inside the NSS database (with -d)"),
+    "token": _text("t", "token", "NAME", "token of the NSS database (with -d)"),
+    "listed_token": _text("", "token", "NAME", "only entries on this token of an NSS database"),
+    # Access to key and certificate.
+    "pinfile": _text("p", "pinfile", "FILE", "file whose first line is the PIN of the private key"),
+    "pin": _text("P", "pin", "PIN", "PIN of the private key; others may see it in the list of processes"),
+    "key_owner": _text("o", "key-owner", "USER[:GROUP]", "owner of the key file"),
+    "key_perms": _text("m", "key-perms", "MODE", "mode of the key file, octal"),
+    "cert_owner": _text("O", "cert-owner", "USER[:GROUP]", "owner of the certificate file"),
+    "cert_perms": _text("M", "cert-perms", "MODE", "mode of the certificate file, octal"),
+    "nss_user": _text("Z", "nss-user", "USER[:GROUP]", "user who saves into the NSS database"),
+    "ca_dbdir": _text("a", "ca-dbdir", "DIR", "NSS database that receives the CA's certificates; may be repeated"),
+    "ca_file": _text("F", "ca-file", "FILE", "file that receives the CA's certificates; may be repeated"),
+    "before_command": _text("B", "before-command", "COMMAND", "run this before each saving of the certificate"),
+    "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
+    # Key and renewal.
+    "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
+    "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),
+    "renew": _flag("r", "renew", "renew the certificate in time (default)"),
+    "no_renew": _flag("R", "no-renew", "let the certificate expire"),
+    # How the CA is asked.
+    "ca": _text("c", "ca", "NAME", "the CA to use"),
+    "profile": _text("T", "profile", "NAME", "profile, template or certificate type of the CA"),
+    "ms_template": _text("", "ms-template-spec", "OID:MAJOR[:MINOR]", "Microsoft V2 template extension"),
+    "issuer": _text("X", "issuer", "NAME", "issuer the CA should use"),
+    # What is asked for.
+    "subject": _text("N", "subject-name", "SUBJECT", "subject name (default: CN=<name of this host>)"),
+    "key_usage": _text("u", "key-usage", "NAME", "key usage; may be repeated"),
+    "extended_key_usage": _text("U", "extended-key-usage", "NAME|OID", "extended key usage; may be repeated"),
+    "principal": _text("K", "principal", "NAME", "Kerberos principal name; may be repeated"),
+    "dns": _text("D", "dns", "NAME", "DNS name; may be repeated"),
+    "email": _text("E", "email", "ADDRESS", "e-mail address; may be repeated"),
+    "ip_address": _text("A", "ip-address", "ADDRESS", "IP address; may be repeated"),
+    "challenge_password_file": _text(
+        "l", "challenge-password-file", "FILE", "file whose first line is the challenge password"
+    ),
+    "challenge_password": _text("L", "challenge-password", "TEXT", "challenge password"),
+    "for_ca": _flag("", "for-ca", "ask for a CA certificate"),
+    "not_for_ca": _flag("", "not-for-ca", "ask for an end-entity certificate (default)"),
+    "ca_path_length": _number("", "ca-path-length", "NUMBER", "most CAs below this one (with --for-ca)"),
+    # Waiting.
+    "wait": _flag("w", "wait", "wait until the certificate is there or cannot be had"),
+    "wait_timeout": _number("", "wait-timeout", "SECONDS", "wait no longer than this"),
+    # Listing and refreshing.
+    "requests_only": _flag("r", "requests-only", "only what has no certificate yet or is being renewed"),
+    "tracking_only": _flag("t", "tracking-only", "only what has its certificate"),
+    "utc": _flag("u", "utc", "show times in UTC"),
+    "all": _flag("a", "all", "everything"),
+    # CAs.
+    "command": _text("e", "command", "COMMAND", "helper program and its arguments"),
+    "url": _text("u", "url", "URL", "address of the SCEP server"),
+    "ca_identifier": _text("i", "id", "IDENTIFIER", "which CA of the SCEP server"),
+    "tls_ca_cert": _text("R", "ca-cert", "FILE", "certificates to check an https server with"),
+    "ra_cert": _text("r", "ra-cert", "FILE", "certificate of the SCEP server's RA"),
+    "signing_ca": _text("N", "signingca", "FILE", "certificate of the SCEP server's CA"),
+    "other_certs": _text("I", "other-certs", "FILE", "certificates between RA and root"),
+    "non_renewal": _flag("n", "non-renewal", "do not use the server's Renewal capability"),
+    # All commands.
+    "session": _flag("s", "session", "use the session bus"),
+    "system": _flag("S", "system", "use the system bus (default)"),
+    "verbose": _flag("v", "verbose", "tell more"),
+}
+"""Rows by the name the program uses. The same letter may stand for different things in different commands."""
+
+COMMON: Final = ("session", "system", "verbose")
+"""Rows that every command has."""
+
+OPTION_LISTING = "-H"
+"""The undocumented option that lists a command's options; the exit status is that of a mistake."""
+
+_INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
+
+
+class OptionListingRequested(Exception):
+    """The undocumented -H was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedOptions:
+    """What the command line said."""
+
+    occurrences: tuple[tuple[str, str], ...] = ()
+    """Name and argument in the order given; the argument of a flag is empty."""
+    arguments: tuple[str, ...] = ()
+    """What is not an option."""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """All arguments of a repeatable option."""
+        return tuple(value for given, value in self.occurrences if given == name)
+
+    def text(self, name: str) -> str | None:
+        """The last argument of an option, None when it was not given."""
+        found = self.texts(name)
+        return found[-1] if found else None
+
+    def number(self, name: str) -> int | None:
+        """Like `text`, for options of kind NUMBER."""
+        found = self.text(name)
+        return None if found is None else parse_number(found)
+
+    def given(self, name: str) -> bool:
+        """Whether the option occurs at all."""
+        return any(given == name for given, _ in self.occurrences)
+
+    def last_of(self, *names: str) -> str | None:
+        """The one of several exclusive flags that was given last."""
+        found = [given for given, _ in self.occurrences if given in names]
+        return found[-1] if found else None
+
+
+def parse_number(text: str) -> int:
+    """A C int written as in C. Raises UsageError."""
+    stripped = text.strip()
+    sign = -1 if stripped.startswith("-") else 1
+    digits = stripped.lstrip("+-") if stripped[:1] in "+-" else stripped
+    try:
+        if not digits:
+            value = 0
+        elif digits[0] == "0" and digits[1:].isdigit():
+            value = int(digits, 8)
+        else:
+            value = int(digits, 16 if digits[:2].lower() == "0x" else 10)
+    except ValueError:
+        raise UsageError("invalid numeric value") from None
+    if not _INT_MIN <= sign * value <= _INT_MAX:
+        raise UsageError("number too large or too small")
+    return sign * value
+
+
+class _Parser:
+    """One pass over an argument list."""
+
+    def __init__(self, names: Iterable[str], arguments: Sequence[str]) -> None:
+        rows = [(name, OPTIONS[name]) for name in names]
+        self._short = {row.short: (name, row) for name, row in reversed(rows) if row.short}
+        self._long = {row.long: (name, row) for name, row in reversed(rows)}
+        self._rest = list(reversed(arguments))
+        self._occurrences: list[tuple[str, str]] = []
+        self._arguments: list[str] = []
+
+    def parse(self) -> ParsedOptions:
+        while self._rest:
+            word = self._rest.pop()
+            if word == "--":
+                self._arguments.extend(reversed(self._rest))
+                break
+            if word.startswith("--"):
+                self._take_long(word)
+            elif word.startswith("-") and len(word) > 1:
+                self._take_short(word)
+            else:
+                self._arguments.append(word)
+        return ParsedOptions(tuple(self._occurrences), tuple(self._arguments))
+
+    def _take_long(self, word: str) -> None:
+        long, equals, attached = word[2:].partition("=")
+        found = self._long.get(long)
+        if found is None:
+            raise UsageError(f"unrecognized option {word}")
+        name, row = found
+        if row.kind is Kind.FLAG:
+            if equals:
+                raise UsageError("option does not take an argument")
+            self._occurrences.append((name, ""))
+        else:
+            self._store(name, row, attached if equals else self._argument(word))
+
+    def _take_short(self, word: str) -> None:
+        for position, letter in enumerate(word[1:], start=2):
+            if letter == OPTION_LISTING[1]:
+                raise OptionListingRequested
+            found = self._short.get(letter)
+            if found is None:
+                raise UsageError(f"unrecognized option {word}")
+            name, row = found
+            if row.kind is not Kind.FLAG:
+                attached = word[position:].removeprefix("=")
+                self._store(name, row, attached if word[position:] else self._argument(word))
+                return
+            self._occurrences.append((name, ""))
+
+    def _argument(self, word: str) -> str:
+        if not self._rest:
+            raise UsageError(f"missing argument for {word}")
+        return self._rest.pop()
+
+    def _store(self, name: str, row: Option, value: str) -> None:
+        if row.kind is Kind.NUMBER:
+            parse_number(value)
+        self._occurrences.append((name, value))
+
+
+def parse_options(names: Iterable[str], arguments: Sequence[str]) -> ParsedOptions:
+    """Read *arguments* with the table's rows *names*; of two rows with the same letter the first counts.
+
+    Raises UsageError and OptionListingRequested.
+    """
+    return _Parser(names, arguments).parse()
