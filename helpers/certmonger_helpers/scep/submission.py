@@ -1,0 +1,93 @@
+"""SUBMIT and POLL: checks the message, sends it, verifies the reply."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, assert_never
+
+from certmonger_helpers.protocol import ExitStatus as Status
+from certmonger_helpers.protocol import HelperError, Rejected, Reply, Unreachable
+from certmonger_helpers.scep.material import NeedMessages, armour
+from certmonger_helpers.scep.server import ScepServer
+from certmongerd.core.errors import InvalidValue
+from certmongerd.scep import reply
+from certmongerd.scep.caps import Capabilities
+from certmongerd.scep.message import Outgoing, inspect_outgoing
+from certmongerd.scep.oids import MessageType
+from certmongerd.scep.trust import TrustedCertificates
+
+_log = logging.getLogger(__name__)
+
+ENROLMENTS: Final = frozenset({MessageType.PKCS_REQ, MessageType.RENEWAL_REQ})
+POLLS: Final = frozenset({MessageType.CERT_POLL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The messages that may be sent, DER; which one depends on what the server can do."""
+
+    kind: str
+    """What is expected, for people."""
+    accepted: frozenset[MessageType]
+    plain: bytes = b""
+    """Signed with the current key."""
+    rekey: bytes = b""
+    """Signed with the candidate key of a rekey."""
+    prefers_rekey: bool = False
+    """Whether the Renewal feature is not wanted."""
+
+    def choose(self, capabilities: Capabilities) -> bytes:
+        """The message to send: of two, the current key's only to a server that offers Renewal."""
+        if not self.plain or not self.rekey:
+            return self.plain or self.rekey
+        may_renew = capabilities.has_renewal and not self.prefers_rekey
+        return self.plain if may_renew else self.rekey
+
+
+async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCertificates) -> Reply:
+    """Send the message that fits the server, and turn its verdict into output and status.
+
+    Raises NeedMessages for a message that is not well-formed, before anything is
+    sent; Rejected and Unreachable.
+    """
+    for message in filter(None, (candidates.plain, candidates.rekey)):
+        _inspect(message, candidates, trusted)
+    capabilities = await _capabilities(server)
+    message = candidates.choose(capabilities)
+    outgoing = _inspect(message, candidates, trusted)
+    _log.info("sending messageType %s, transactionID %s", outgoing.message_type, outgoing.transaction_id)
+    body = await server.pki_operation(message, capabilities)
+    verdict = reply.open_reply(body, request=outgoing, trusted=trusted, now=datetime.now(UTC))
+    match verdict:
+        case reply.Success(enveloped=enveloped):
+            return Reply(output=armour(enveloped))
+        case reply.Pending(cookie=cookie, note=note):
+            if note:
+                _log.warning("%s", note)
+            return Reply(output=f"{cookie}\n", status=Status.WAIT)
+        case reply.Rejected(text=text):
+            raise Rejected(text)
+        case reply.Invalid(reason=reason):
+            _log.info("the reply was:\n%s", armour(body))
+            raise Unreachable(f"The reply of {server.url} is not acceptable: {reason}")
+        case _:
+            assert_never(verdict)
+
+
+def _inspect(message: bytes, candidates: Candidates, trusted: TrustedCertificates) -> Outgoing:
+    """Check one message. Raises NeedMessages."""
+    try:
+        return inspect_outgoing(message, ra=trusted.ra, accepted=candidates.accepted)
+    except InvalidValue as exc:
+        _log.warning("%s message: %s", candidates.kind, exc.reason)
+        raise NeedMessages(exc.reason) from exc
+
+
+async def _capabilities(server: ScepServer) -> Capabilities:
+    """What the server offers; nothing when it cannot be asked, since sending can work all the same."""
+    try:
+        body = await server.get_ca_caps()
+    except HelperError as exc:
+        _log.info("capabilities are not known: %s", exc)
+        return Capabilities()
+    return Capabilities.parse(body or b"")

@@ -1,0 +1,184 @@
+"""HTTP for enrolment helpers: bounded in time and size, without cookies, compression and foreign redirects."""
+
+import asyncio
+import logging
+import ssl
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import aiohttp
+from yarl import URL
+
+from certmonger_helpers.protocol import Unconfigured, Unreachable
+from certmongerd import __version__
+
+_log = logging.getLogger(__name__)
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CHUNK_BYTES: Final = 65536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a server may cost. Sizes are per body."""
+
+    connect_s: float = 30.0
+    exchange_s: float = 120.0
+    run_s: float = 240.0
+    """All exchanges of one run together."""
+    capabilities_bytes: int = 64 * 1024
+    """More is refused; more than 1 KiB already means no capabilities."""
+    certificates_bytes: int = 256 * 1024
+    message_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One request; the URL is sent exactly as given."""
+
+    url: str
+    method: str = "GET"
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """One answer."""
+
+    status: int
+    content_type: str
+    """Lower case, without parameters; empty when missing."""
+    body: bytes = field(repr=False)
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Trust for HTTPS: only the certificates in *ca_file* if given, else the system's; host names are checked.
+
+    Raises Unconfigured when the file cannot be used.
+    """
+    if ca_file is None:
+        return ssl.create_default_context()
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as exc:
+        raise Unconfigured(f"{ca_file} has no usable CA certificates") from exc
+    except OSError as exc:
+        raise Unconfigured(f"{ca_file} cannot be read: {exc.strerror}") from exc
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may name an intermediate, or the server itself
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # private CAs lack identifiers that strictness asks for
+    return context
+
+
+class HttpClient:
+    """Sends requests. An asynchronous context manager; every use of it is one trust and one set of limits."""
+
+    def __init__(self, *, ca_file: str | None, limits: Limits) -> None:
+        self._tls = tls_context(ca_file)
+        self._limits = limits
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._tls, force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, sock_connect=self._limits.connect_s),
+            headers={"User-Agent": f"certmongerd/{__version__}", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Exchange one request; at most one redirect, to the same host and scheme.
+
+        Raises Unreachable when there is no complete answer within the limits, Unconfigured for a URL that cannot be.
+        """
+        response, location = await self._exchange(request, request.url)
+        if location is None:
+            return response
+        _log.info("redirected to %s", location)
+        again, location = await self._exchange(request, location)
+        if location is not None:
+            raise Unreachable(f"{request.url} redirects more than once")
+        return again
+
+    async def _exchange(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
+        """One request, and where it was redirected to, if it was."""
+        try:
+            return await self._send(request, url)
+        except TimeoutError as exc:
+            raise Unreachable(f"{_origin(url)} did not answer within the time limit") from exc
+        except aiohttp.InvalidURL as exc:
+            raise Unconfigured(f"{url} is not a valid URL") from exc
+        except (aiohttp.ClientError, ssl.SSLError, OSError, asyncio.IncompleteReadError, ValueError) as exc:
+            raise Unreachable(f"{_origin(url)} cannot be reached: {_reason(exc)}") from exc
+
+    async def _send(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
+        """`_exchange` with the library's errors."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        _log.info("%s %s", request.method, url if len(url) < 200 else f"{url[:200]}…")
+        target = URL(url, encoded=True)
+        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        async with self._session.request(
+            request.method,
+            target,
+            data=request.body if request.method == "POST" else None,
+            headers=headers,
+            allow_redirects=False,
+            proxy=_proxy_for(target),
+        ) as answer:
+            if answer.status in _REDIRECTS and "Location" in answer.headers:
+                return HttpResponse(status=answer.status, content_type="", body=b""), _redirect(
+                    target, answer.headers["Location"]
+                )
+            response = HttpResponse(
+                status=answer.status,
+                content_type=answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+                body=await _read(answer.content, request.max_bytes, url),
+            )
+        _log.info("HTTP %d, %s, %d bytes", response.status, response.content_type or "no type", len(response.body))
+        return response, None
+
+
+async def _read(stream: aiohttp.StreamReader, limit: int, url: str) -> bytes:
+    """The whole body; raises Unreachable once it exceeds *limit*."""
+    body = bytearray()
+    async for chunk in stream.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > limit:
+            raise Unreachable(f"{_origin(url)} sent more than {limit} bytes")
+    return bytes(body)
+
+
+def _redirect(origin: URL, location: str) -> str:
+    """The absolute target of a redirect. Raises Unreachable when it leads to another host or scheme."""
+    target = origin.join(URL(location, encoded=True))
+    if (target.scheme, target.host) != (origin.scheme, origin.host):
+        raise Unreachable(f"{_origin(str(origin))} redirects to {_origin(str(target))}, which is not followed")
+    return str(target)
+
+
+def _proxy_for(target: URL) -> str | None:
+    """The proxy that the environment names for *target*."""
+    proxies = urllib.request.getproxies_environment()
+    if not proxies or urllib.request.proxy_bypass(target.host or ""):
+        return None
+    return proxies.get(target.scheme) or proxies.get("all")
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and path without the query, for messages."""
+    return url.partition("?")[0]
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
