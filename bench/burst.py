@@ -1,0 +1,173 @@
+"""How long a burst of requests takes: many certificates asked for at once, until the last one is in place.
+
+    bench/burst.py --daemon certmongerd --count 50 --key RSA:2048 --ca local
+
+Prints one line of JSON per run. The clock runs from the first add_request until every request is in MONITORING.
+The client asks for the status of one unfinished request at a time, ten times a second, and takes no part of the
+signals, so that it does not compete with the daemon.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from pipeline import Call, CallFailed, Pipeline
+from processes import cpu_seconds, peak_memory_mib
+from rig import Rig, programs, started
+
+from certmongerd.api import (
+    BUS_NAME,
+    CA_INTERFACE,
+    DBUS_NAME,
+    DBUS_PATH,
+    PROPERTIES_INTERFACE,
+    REQUEST_INTERFACE,
+    ROOT_INTERFACE,
+    ROOT_PATH,
+)
+from certmongerd.busapi.transport import Variant
+
+POLL_S = 0.1
+READY_TIMEOUT_S = 60.0
+FAILED_STATES = {"CA_REJECTED", "NEED_GUIDANCE", "CA_UNREACHABLE", "CA_UNCONFIGURED", "NEED_CA"}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--daemon", choices=sorted(programs()), default="certmongerd")
+    parser.add_argument("--count", type=int, default=50, help="requests in the burst")
+    parser.add_argument("--key", default="RSA:2048", metavar="TYPE:SIZE")
+    parser.add_argument("--ca", default="local", help="local or SelfSign")
+    parser.add_argument("--transport", choices=("bus", "peer"), default="bus")
+    parser.add_argument("--repeat", type=int, default=1, help="runs, each with a new daemon")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
+    return parser.parse_args()
+
+
+def _wait_for_daemon(rig: Rig) -> None:
+    """On a bus, the name may appear later than the process; the private socket is there when this is called."""
+    if not rig.is_bus:
+        return
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    with Pipeline(rig.address, is_bus=True) as client:
+        owned = Call(DBUS_PATH, DBUS_NAME, "NameHasOwner", "s", (BUS_NAME,), destination=DBUS_NAME)
+        while client.call(owned) != (True,):
+            if time.monotonic() > deadline:
+                raise SystemExit("the daemon did not take its name: " + (rig.state / "daemon.log").read_text())
+            time.sleep(0.05)
+
+
+def _ca_path(client: Pipeline, nickname: str) -> str:
+    """The CA's object path, once its certificates are known (the local CA makes its own at first)."""
+    answer = client.call(Call(ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", (nickname,)))
+    if not answer:
+        raise SystemExit(f"there is no CA {nickname}")
+    path = str(answer[0])
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    roots = Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (CA_INTERFACE,))
+    while nickname == "local":
+        (properties,) = client.call(roots)
+        if isinstance(properties, dict) and properties.get("root-certs"):
+            break
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the certificates of {nickname} did not come")
+        time.sleep(0.1)
+    return path
+
+
+def _addition(number: int, folder: Path, ca_path: str, key: str) -> Call:
+    key_type, _, size_bits = key.partition(":")
+    values = {
+        "NICKNAME": Variant("s", f"burst-{number}"),
+        "CERT_STORAGE": Variant("s", "FILE"),
+        "CERT_LOCATION": Variant("s", str(folder / f"{number}.crt")),
+        "KEY_STORAGE": Variant("s", "FILE"),
+        "KEY_LOCATION": Variant("s", str(folder / f"{number}.key")),
+        "KEY_TYPE": Variant("s", key_type),
+        "KEY_SIZE": Variant("i", int(size_bits)),
+        "SUBJECT": Variant("s", f"CN=host{number}.example.com"),
+        "CA": Variant("o", ca_path),
+    }
+    return Call(ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (values,))
+
+
+def _wait_for_all(client: Pipeline, paths: list[str], timeout_s: float) -> None:
+    unfinished = list(paths)
+    random.shuffle(unfinished)
+    deadline = time.monotonic() + timeout_s
+    while unfinished:
+        (status, stuck) = client.call(Call(unfinished[-1], REQUEST_INTERFACE, "get_status"))
+        if status == "MONITORING":
+            unfinished.pop()
+            continue
+        if stuck or status in FAILED_STATES:
+            raise SystemExit(f"{unfinished[-1]} is in {status}")
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{len(unfinished)} requests are not in MONITORING after {timeout_s:g} s, one in {status}")
+        time.sleep(POLL_S)
+
+
+def _measure(rig: Rig, arguments: argparse.Namespace) -> dict[str, object]:
+    folder = rig.state / "certificates"
+    folder.mkdir()
+    _wait_for_daemon(rig)
+    with Pipeline(rig.address, is_bus=rig.is_bus) as client:
+        ca_path = _ca_path(client, arguments.ca)
+        time.sleep(1)  # what the daemon does at its start is not part of the burst
+        calls = [_addition(number, folder, ca_path, arguments.key) for number in range(arguments.count)]
+        cpu_before, own_before, began = cpu_seconds(rig.pid), time.process_time(), time.monotonic()
+        try:
+            answers = client.call_all(calls)
+        except CallFailed as error:
+            raise SystemExit(f"add_request: {error}") from error
+        accepted = time.monotonic()
+        _wait_for_all(client, [str(answer[1]) for answer in answers], arguments.timeout)
+        ended = time.monotonic()
+    missing = [call for call in range(arguments.count) if not (folder / f"{call}.crt").stat().st_size]
+    if missing:
+        raise SystemExit(f"MONITORING without a certificate: {missing}")
+    return {
+        "seconds": round(ended - began, 2),
+        "accepted_after_s": round(accepted - began, 2),
+        "cpu_s": round(cpu_seconds(rig.pid) - cpu_before, 2),
+        "client_cpu_s": round(time.process_time() - own_before, 2),
+        "peak_memory_mib": round(peak_memory_mib(rig.pid), 1),
+    }
+
+
+def _machine() -> dict[str, object]:
+    models = [
+        line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return {"cores": os.cpu_count(), "processor": models[0] if models else platform.machine()}
+
+
+def _version(program: str) -> str:
+    return subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def main() -> None:
+    """Run the burst as often as asked and print a line of JSON for each."""
+    arguments = _arguments()
+    asked = {name: getattr(arguments, name) for name in ("daemon", "count", "key", "ca", "transport")}
+    version = _version(programs()[arguments.daemon])
+    for _ in range(arguments.repeat):
+        with (
+            tempfile.TemporaryDirectory(prefix="burst-") as root,
+            started(arguments.daemon, transport=arguments.transport, root=Path(root)) as rig,
+        ):
+            result = _measure(rig, arguments)
+        print(json.dumps({**asked, "version": version, **result, **_machine()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

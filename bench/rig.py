@@ -1,0 +1,118 @@
+"""A daemon of one's own for measurements: private bus or socket, own directories, nothing of the host is touched."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path={socket}</listen>
+  <policy context="default">
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+DIRECTORIES = {
+    "CERTMONGER_CONFIG_DIR": "config",
+    "CERTMONGER_REQUESTS_DIR": "requests",
+    "CERTMONGER_CAS_DIR": "cas",
+    "CERTMONGER_LOCAL_CA_DIR": "local",
+    "CERTMONGER_TMPDIR": "tmp",
+}
+STOP_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """A daemon that was started."""
+
+    pid: int
+    address: str
+    """D-Bus address to connect to."""
+    is_bus: bool
+    """Whether a bus is behind the address, not the daemon itself."""
+    state: Path
+
+
+def programs() -> dict[str, str]:
+    """The daemons that can be measured, with their program files."""
+    return {"certmongerd": str(Path(sys.executable).with_name("certmongerd")), "debian": "/usr/sbin/certmonger"}
+
+
+def _environment(root: Path, bus_address: str | None) -> dict[str, str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "CERTMONGER_SYSTEM_LOCK_FILE": str(root / "lock")}
+    for variable, name in DIRECTORIES.items():
+        (root / name).mkdir()
+        environment[variable] = str(root / name)
+    for variable in ("CERTMONGERD_DBUS_LIBRARY", "LANG"):
+        if variable in os.environ:
+            environment[variable] = os.environ[variable]
+    if bus_address:
+        environment["DBUS_SESSION_BUS_ADDRESS"] = bus_address
+    return environment
+
+
+def _wait_until_listening(path: Path, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"nobody listens at {path}:\n{log.read_text(errors='replace')}")
+        time.sleep(0.01)
+
+
+@contextmanager
+def _running(argv: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def started(daemon: str, *, transport: str, root: Path) -> Iterator[Rig]:
+    """Start *daemon* (a name from `programs`) below the empty folder *root*; it ends with the context.
+
+    *transport* is "bus" (a dbus-daemon without service activation) or "peer" (the daemon's private socket).
+    """
+    program = programs()[daemon]
+    if shutil.which(program) is None:
+        raise SystemExit(f"{program} is not installed")
+    path = root / "socket"
+    address = f"unix:path={path}"
+    with ExitStack() as stack:
+        log = root / "daemon.log"
+        if transport == "bus":
+            config = root / "bus.conf"
+            config.write_text(BUS_CONFIG.format(socket=path))
+            argv = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
+            bus_log = root / "bus.log"
+            bus = stack.enter_context(_running(argv, {"PATH": os.environ["PATH"]}, bus_log))
+            _wait_until_listening(path, bus, bus_log)
+            environment = _environment(root, address)
+            process = stack.enter_context(_running([program, "-s", "-n"], environment, log))
+        else:
+            environment = _environment(root, None)
+            process = stack.enter_context(_running([program, "-n", "-L", "-P", str(path)], environment, log))
+            _wait_until_listening(path, process, log)
+        yield Rig(pid=process.pid, address=address, is_bus=transport == "bus", state=root)
