@@ -17,7 +17,6 @@ from certmongerd.core.events import (
     CaChanged,
     CertRead,
     Event,
-    KeyAbsent,
     KeyRead,
     Refresh,
     Rekey,
@@ -148,9 +147,9 @@ def durable_image(request: Request) -> Request:
     return replace(request, state=RESTART_STATE[request.state])
 
 
-def adopt_key(request: Request, event: KeyRead | KeyAbsent) -> Request:
+def adopt_key(request: Request, event: KeyRead) -> Request:
     """The request with what the key's location holds now; used at daemon start."""
-    if isinstance(event, KeyAbsent) or request.key_next_marker:
+    if request.key_next_marker:
         return request
     return replace(request, key=machine_key.with_key(request.key, event))
 
@@ -167,7 +166,7 @@ def adopt_certificate(request: Request, event: CertRead) -> Request:
 
 
 def _resubmit(request: Request) -> Step:
-    request = replace(request, ca_cookie="", ca_error="", attempts=0)
+    request = replace(request, ca_cookie="", ca_error="", attempts=0, demands=0)
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "There is no key to sign a request with: the request has no key location.")
     if request.signing_key.size == 0:
@@ -176,7 +175,7 @@ def _resubmit(request: Request) -> Step:
 
 
 def _rekey(request: Request) -> Step:
-    request = replace(request, ca_cookie="", ca_error="", attempts=0)
+    request = replace(request, ca_cookie="", ca_error="", attempts=0, demands=0)
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "No key can be made: the request has no key location.")
     gen = request.key

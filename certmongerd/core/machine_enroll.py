@@ -83,6 +83,7 @@ def _issued(request: Request, event: Issued, context: Context) -> Step:
     request = replace(
         request,
         attempts=0,
+        demands=0,
         ca_error="",
         cert=event.cert,
         cert_chain=event.chain,
@@ -106,7 +107,7 @@ def _working(request: Request, event: Working, context: Context) -> Step:
 
 
 def _rejected(request: Request, event: Rejected, context: Context) -> Step:
-    request = replace(request, submitted=context.now, ca_cookie="", ca_error=event.text, attempts=0)
+    request = replace(request, submitted=context.now, ca_cookie="", ca_error=event.text, attempts=0, demands=0)
     if request.cert_facts.spki:
         return go(request, State.MONITORING)
     return go(request, State.NEED_TO_NOTIFY_REJECTION)
@@ -134,7 +135,7 @@ def _unusable(request: Request, event: Unusable, context: Context) -> Step:
 
 def _give_up(request: Request, context: Context, text: str) -> Step:
     """Wait for an operator – except that a certificate already held goes on being watched."""
-    request = replace(request, submitted=context.now, ca_error=text, attempts=0)
+    request = replace(request, submitted=context.now, ca_error=text, attempts=0, demands=0)
     if request.cert_facts.spki:
         return go(request, State.MONITORING)
     return need_guidance(request, text)
@@ -145,17 +146,18 @@ def _scep_messages_wanted(request: Request, event: NeedScepMessages, context: Co
     if not event.were_given:
         return go(request, State.NEED_SCEP_DATA)
     text = "The CA's helper keeps asking for SCEP messages although it was given fresh ones."
-    if request.attempts >= _MOST_SCEP_DEMANDS:
+    if request.demands >= _MOST_SCEP_DEMANDS:
         return _give_up(request, context, text)
+    request = replace(request, demands=request.demands + 1)
     return _try_later(request, State.CA_UNREACHABLE, text, context)
 
 
 def _new_key_wanted(request: Request, _event: NeedKeyPair, context: Context) -> Step:
     request = replace(request, submitted=context.now)
-    if request.attempts >= _MOST_KEY_DEMANDS:
+    if request.demands >= _MOST_KEY_DEMANDS:
         return _give_up(request, context, "The CA keeps asking for a new key pair.")
-    delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
-    return pause(replace(request, attempts=request.attempts + 1), State.NEED_KEY_PAIR, delay)
+    delay = back_off(request.demands, SOONISH, LONGEST_FIRST_RETRY)
+    return pause(replace(request, demands=request.demands + 1), State.NEED_KEY_PAIR, delay)
 
 
 def _submission_failed(request: Request, event: Failed, context: Context) -> Step:

@@ -202,7 +202,7 @@ def _renew_or_sleep(
         renewal_due = is_crossed(enroll, facts.not_after, request.last_need_enroll_check, now)
         request = replace(request, last_need_enroll_check=now)
         if renewal_due:
-            request = replace(request, ca_cookie="", attempts=0)
+            request = replace(request, ca_cookie="", attempts=0, demands=0)
             return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)
     delay = monitoring_delay((*enroll, *notify), facts.not_before, facts.not_after, now)
     return pause(request, State.MONITORING, delay)

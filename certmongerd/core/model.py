@@ -255,6 +255,9 @@ class Request:
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
     """Consecutive failures of the present undertaking, for back-off; not stored."""
+    demands: int = field(default=0, compare=False)
+    """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking; not
+    stored."""
 
     @property
     def is_stuck(self) -> bool:
