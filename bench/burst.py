@@ -13,12 +13,9 @@ import os
 import platform
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from pipeline import Call, CallFailed, Pipeline
 from processes import cpu_seconds, peak_memory_mib
