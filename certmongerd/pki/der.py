@@ -53,6 +53,14 @@ def elements(data: bytes) -> Iterator[Element]:
         offset += len(element.encoded)
 
 
+def readable_elements(data: bytes) -> Iterator[Element]:
+    """As `elements`, but ends at the first octet that does not begin an element."""
+    try:
+        yield from elements(data)
+    except DerError:
+        return
+
+
 def decode(data: bytes, tag: int | None = None) -> Element:
     """The one element *data* consists of; trailing bytes and another tag raise `DerError`."""
     element = _element_at(data, 0)
@@ -199,15 +207,15 @@ def read_text(element: Element) -> str:
 
 def _codec(tag: int) -> str:
     match tag:
-        case 0x1C:
-            return "utf-32-be"
-        case 0x1E:
-            return "utf-16-be"
-        case 0x13 | 0x16 | 0x1A:
-            return "ascii"
-        case 0x0C:
+        case 0x0C:  # UTF8String
             return "utf-8"
-        case 0x14 | 0x1B | 0x12:
+        case 0x12 | 0x14 | 0x1B:  # NumericString; T61String and GeneralString as everybody fills them
             return "latin-1"
+        case 0x13 | 0x16 | 0x1A:  # PrintableString, IA5String, VisibleString
+            return "ascii"
+        case 0x1C:  # UniversalString
+            return "utf-32-be"
+        case 0x1E:  # BMPString
+            return "utf-16-be"
         case _:
             raise DerError(f"tag {tag:#x} is not a string type")
