@@ -26,6 +26,7 @@ from certmongerd.core.schedule import (
     back_off,
     effective_thresholds,
     is_crossed,
+    last_check_to_keep,
     monitoring_delay,
 )
 from certmongerd.core.states import State
@@ -116,14 +117,16 @@ def _need_to_read(request: Request, _event: Continue | TimerFired, _context: Con
     return perform(request, State.READING_CERT, ReadCert())
 
 
-def _read_back(request: Request, event: CertRead, _context: Context) -> Step:
+def _read_back(request: Request, event: CertRead, context: Context) -> Step:
+    # Counted as checked: a CA that hands out certificates that are due already (back-dated, or always
+    # the same one) is asked again at the next threshold, not at once and for ever.
     request = replace(
         request,
         cert=event.cert,
         cert_facts=event.facts,
         attempts=0,
-        last_need_notify_check=None,
-        last_need_enroll_check=None,
+        last_need_notify_check=context.now,
+        last_need_enroll_check=context.now,
     )
     if request.post_save.command:
         step = perform(request, State.POST_SAVED_CERT, RunPostSave())
@@ -178,8 +181,10 @@ def _monitor(request: Request, _event: Continue | TimerFired, context: Context) 
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
     enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
     if request.monitor:
-        notice_due = is_crossed(notify, facts.not_after, request.last_need_notify_check, now)
-        request = replace(request, last_need_notify_check=now)
+        last = request.last_need_notify_check
+        notice_due = is_crossed(notify, facts.not_after, last, now)
+        last = last_check_to_keep(facts.not_after, last, now, crossed=notice_due)
+        request = replace(request, last_need_notify_check=last)
         if notice_due:
             return go(request, State.NEED_TO_NOTIFY_VALIDITY)
     return _renew_or_sleep(request, enroll, notify, context)
@@ -199,8 +204,10 @@ def _renew_or_sleep(
 ) -> Step:
     facts, now = request.cert_facts, context.now
     if request.autorenew and facts.not_after is not None and request.key_storage.type is not StorageType.NONE:
-        renewal_due = is_crossed(enroll, facts.not_after, request.last_need_enroll_check, now)
-        request = replace(request, last_need_enroll_check=now)
+        last = request.last_need_enroll_check
+        renewal_due = is_crossed(enroll, facts.not_after, last, now)
+        last = last_check_to_keep(facts.not_after, last, now, crossed=renewal_due)
+        request = replace(request, last_need_enroll_check=last)
         if renewal_due:
             request = replace(request, ca_cookie="", attempts=0, demands=0)
             return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)

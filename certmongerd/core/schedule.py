@@ -19,6 +19,7 @@ CADATA_POLL_DEFAULT: Final = timedelta(seconds=15_768_000)
 FIRST_RETRY: Final = timedelta(minutes=1)
 LONGEST_FIRST_RETRY: Final = timedelta(hours=6)
 SHORTEST_POLL: Final = timedelta(seconds=15)
+EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 
 _ONE_SECOND: Final = timedelta(seconds=1)
 _LARGEST_DOUBLING: Final = 20
@@ -64,16 +65,27 @@ def is_crossed(
 ) -> bool:
     """Whether the remaining life passed a threshold since *last_check* (never checked: since for ever).
 
-    An expired certificate counts as crossed at every check; a clock that was
-    moved back counts as crossing in the other direction.
+    Expiry is a threshold too, and an expired certificate crosses it again about every day, see
+    `last_check_to_keep`; a clock that was moved back counts as crossing in the other direction.
     """
     ttl = max(timedelta(0), not_after - now)
-    if ttl == timedelta(0):
-        return bool(thresholds)
     if last_check is None:
         return any(ttl < t for t in thresholds)
+    if ttl == timedelta(0) and thresholds:
+        return last_check < not_after or not timedelta(0) <= now - last_check < EXPIRED_AGAIN
     previous = max(timedelta(0), not_after - last_check)
     return any(ttl < t <= previous or previous < t <= ttl for t in thresholds)
+
+
+def last_check_to_keep(not_after: datetime, last_check: datetime | None, now: datetime, *, crossed: bool) -> datetime:
+    """The time to remember as the last check, after one at *now*.
+
+    While a certificate is expired that is the last check that had consequences: otherwise a daemon
+    that is restarted more than once a day would never try again.
+    """
+    if crossed or last_check is None or now < not_after:
+        return now
+    return last_check
 
 
 def monitoring_delay(
@@ -85,10 +97,8 @@ def monitoring_delay(
     remaining = not_after - now
     life = not_after - not_before if not_before is not None else remaining
     shortest = max(_ONE_SECOND, min(MONITOR_POLL_MIN, life / 10))
-    delay = MONITOR_POLL
-    below = [t for t in thresholds if t < remaining]
-    if below:
-        delay = min(delay, remaining - max(below) + _ONE_SECOND)
+    next_threshold = max((t for t in thresholds if t < remaining), default=timedelta(0))
+    delay = min(MONITOR_POLL, remaining - next_threshold + _ONE_SECOND)
     return max(delay, min(shortest, remaining + _ONE_SECOND))
 
 
