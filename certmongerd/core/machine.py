@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from certmongerd.core import machine_enroll, machine_key, machine_save
+from certmongerd.core.choice import choose_ca
 from certmongerd.core.effects import Again, Idle
 from certmongerd.core.events import (
     Begin,
@@ -128,9 +129,9 @@ def step(request: Request, event: Event, context: Context) -> Step:
         case Begin():
             return Step(request=replace(request, state=RESTART_STATE[request.state]), action=Again())
         case Resubmit():
-            return _resubmit(request)
+            return _resubmit(_with_ca(request, context))
         case Rekey():
-            return _rekey(request)
+            return _rekey(_with_ca(request, context))
         case Refresh():
             return _refresh(request)
         case CaChanged():
@@ -165,12 +166,20 @@ def adopt_certificate(request: Request, event: CertRead) -> Request:
     return replace(request, cert=event.cert, cert_facts=event.facts)
 
 
+def _with_ca(request: Request, context: Context) -> Request:
+    """The request with a CA, also when the command comes before a new entry's CA was chosen."""
+    if request.ca_name:
+        return request
+    return replace(request, ca_name=choose_ca(request, context.cas, context.policy.default_ca))
+
+
 def _resubmit(request: Request) -> Step:
     request = replace(request, ca_cookie="", ca_error="", attempts=0, demands=0)
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "There is no key to sign a request with: the request has no key location.")
     if request.signing_key.size == 0:
-        return go(request, State.NEED_KEY_PAIR)
+        # A key that was not read yet (for want of its PIN, say) must not be taken for none, and replaced.
+        return go(request, State.NEED_KEYINFO)
     return go(request, State.NEED_CSR)
 
 

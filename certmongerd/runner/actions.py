@@ -44,9 +44,9 @@ from certmongerd.core.secret import Secret
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
+from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
-from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher

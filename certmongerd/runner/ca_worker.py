@@ -38,7 +38,8 @@ from certmongerd.runner.environment import HookMoment, ca_data_environment, hook
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
-from certmongerd.runner.process import Finished, Launcher
+from certmongerd.runner.process import Launcher
+from certmongerd.runner.program import Finished
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.words import split_command
 

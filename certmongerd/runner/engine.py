@@ -4,15 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from certmongerd.busapi.service import ChangeListener, RequestCommand
 from certmongerd.config.settings import Settings
-from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError
-from certmongerd.core.events import Begin, CaChanged, CertRead, KeyRead, Refresh, Rekey, Resubmit
+from certmongerd.core.errors import CertmongerError
+from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
-from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request, StorageType
-from certmongerd.core.states import State
+from certmongerd.core.model import Ca, CaCertLocations, KeyRecord, Request
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
@@ -20,10 +20,10 @@ from certmongerd.runner.request_worker import RequestWorkers
 
 _log = logging.getLogger(__name__)
 
-_COMMANDS = {
-    RequestCommand.RESUBMIT: Resubmit,
-    RequestCommand.REKEY: Rekey,
-    RequestCommand.REFRESH: Refresh,
+_COMMANDS: Final[Mapping[RequestCommand, Event]] = {
+    RequestCommand.RESUBMIT: Resubmit(),
+    RequestCommand.REKEY: Rekey(),
+    RequestCommand.REFRESH: Refresh(),
 }
 
 
@@ -36,7 +36,6 @@ class Engine:
     ca_workers: CaWorkers
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
-    requests_dir: str
     cas_dir: str
 
     # Reading
@@ -63,13 +62,13 @@ class Engine:
         settings = self.settings()
         return Request(
             id=self.registry.unused_nickname(),
-            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.rsa_key_size),
+            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.generation_size),
         )
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
         settings = self.settings()
-        return settings.notification_method.value, settings.notification_destination
+        return str(settings.notification_method), settings.notification_destination
 
     def subscribe(self, listener: ChangeListener) -> None:
         """Report every later change to *listener*."""
@@ -88,9 +87,7 @@ class Engine:
         self.request_workers.start(entry, self.tasks)
         return entry.path
 
-    async def change_request(
-        self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool
-    ) -> None:
+    async def change_request(self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool) -> None:
         """Apply *change* and store it; *restart* steps the request as after a modification.
 
         Raises StateStoreError; then the change is undone.
@@ -111,7 +108,7 @@ class Engine:
     async def command_request(self, path: ObjectPath, command: RequestCommand) -> bool:
         """Carry out *command*; False when the present state refuses it."""
         entry = self.registry.requests[path]
-        accepted = self.request_workers.deliver(entry, _COMMANDS[command]())
+        accepted = self.request_workers.deliver(entry, _COMMANDS[command])
         await self.registry.persist_request(entry)
         return accepted
 
@@ -184,12 +181,15 @@ class Engine:
 
     # Start and end
 
-    async def start(self, loaded: LoadedState) -> None:
-        """Take over what was on disk and begin to work on it."""
+    def load(self, loaded: LoadedState) -> None:
+        """Enter what was on disk into the table; nothing is started."""
         for name, ca in loaded.cas:
             self.registry.enter_ca(ca, name, ca if name else None)
         for name, request in loaded.requests:
             self.registry.enter_request(request, name, request)
+
+    async def begin(self) -> None:
+        """Work on everything in the table. Raises StateStoreError."""
         for ca_entry in list(self.registry.cas.values()):
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
@@ -197,15 +197,11 @@ class Engine:
 
     async def _resume(self, entry: RequestEntry) -> None:
         """Adopt what key and certificate locations hold now, then go on where the request stood."""
-        try:
-            seen = await self.registry.executor.io(look_at_disk, entry.request)
-        except KeyStoreError as error:
-            _log.info('Request "%s": %s', entry.request.id, error)
-        else:
-            request = entry.request
-            if isinstance(seen.key, KeyRead):
-                request = adopt_key(request, seen.key)
-            if isinstance(seen.cert, CertRead):
-                request = adopt_certificate(request, seen.cert)
-            self.registry.set_request(entry, request)
+        seen = await self.registry.executor.io(look_at_disk, entry.request)
+        request = entry.request
+        if seen.key is not None:
+            request = adopt_key(request, seen.key)
+        if seen.cert is not None:
+            request = adopt_certificate(request, seen.cert)
+        self.registry.set_request(entry, request)
         self.request_workers.start(entry, self.tasks)

@@ -1,10 +1,9 @@
 """Handing requests to CAs: external helpers, the internal self-signer, SCEP messages."""
 
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from datetime import datetime
 
 from certmongerd.config.settings import Settings
 from certmongerd.core.answers import HelperRun, RawIssued, read_answer
@@ -15,36 +14,25 @@ from certmongerd.core.events import (
     EffectResult,
     Impossible,
     Issued,
-    ScepBuilt,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
     Unusable,
 )
-from certmongerd.core.model import Ca, CaType, KeyStorage, NamedCertificate, Request, StorageType
+from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
-from certmongerd.pki.chains import order_bag
 from certmongerd.pki.issue import self_signed
-from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
 from certmongerd.runner.environment import submission_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
+from certmongerd.runner.scep_exchange import make_messages, open_reply
 from certmongerd.runner.words import split_command
-from certmongerd.scep.client import (
-    MissingEncryptionCertificate,
-    NotRsaKey,
-    ScepInputs,
-    build_messages,
-    decrypt_reply,
-)
 
 _log = logging.getLogger(__name__)
-
-_NONCE_BYTES: Final = 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,38 +101,11 @@ class Submissions:
         """Make SCEP messages with fresh nonces."""
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None:
-            return ScepImpossible(
-                obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.'
-            )
-        return await self.executor.io(self._make_messages, request, entry.ca)
-
-    def _make_messages(self, request: Request, ca: Ca) -> ScepBuilt | ScepImpossible:
-        store = open_key_store(request.key_storage.type)
-        current = store.private_key(request.key_storage)
-        candidate = (
-            store.private_key(request.key_storage, request.key_next_marker) if request.key_next_marker else None
-        )
-        try:
-            messages = build_messages(
-                ScepInputs(
-                    request=request,
-                    ca=ca,
-                    key=current,
-                    key_next=candidate,
-                    now=self.registry.clock.now(),
-                    nonces=tuple(secrets.token_bytes(_NONCE_BYTES) for _ in range(4)),
-                )
-            )
-        except MissingEncryptionCertificate as error:
-            return ScepImpossible(obstacle=ScepObstacle.NO_ENCRYPTION_CERTIFICATE, reason=str(error))
-        except NotRsaKey as error:
-            return ScepImpossible(obstacle=ScepObstacle.NOT_RSA, reason=str(error))
-        except InvalidValue as error:
-            return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=str(error))
-        return ScepBuilt(messages=messages)
+            return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.')
+        return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
 
 
-def _sign_own(request: Request, serial: int, start, end, digest: str) -> EffectResult:  # type: ignore[no-untyped-def]
+def _sign_own(request: Request, serial: int, start: datetime, end: datetime, digest: str) -> EffectResult:
     store = open_key_store(request.key_storage.type)
     key = store.private_key(request.key_storage, request.key_next_marker)
     try:
@@ -158,7 +119,7 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
-            return _open_enveloped(request, reply)
+            return open_reply(request, ca, reply.der)
         leaf = parse_certificate(reply.certificate)
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')

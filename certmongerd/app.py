@@ -1,0 +1,179 @@
+"""The daemon as a process: signals, lock, buses, the `-c` command, and the end."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from certmongerd.busapi.address import session_bus_address, system_bus_address
+from certmongerd.busapi.blocking import BusUnavailable
+from certmongerd.busapi.bus import BusConnection
+from certmongerd.busapi.dispatch import CertmongerApi
+from certmongerd.busapi.faults import NameTaken
+from certmongerd.busapi.peer import PeerServer
+from certmongerd.config.load import load_settings
+from certmongerd.config.paths import Paths, session_paths, system_paths
+from certmongerd.config.settings import Settings
+from certmongerd.core.errors import CertmongerError, InvalidValue
+from certmongerd.daemon import Daemon
+from certmongerd.idle import IdleWatch
+from certmongerd.options import Options
+from certmongerd.pidfile import PidFile
+from certmongerd.runner.words import split_command
+from certmongerd.store.lock import InstanceLock
+
+_log = logging.getLogger(__name__)
+
+_END_WITHIN_S: Final = 1.7
+_RECONNECT_S: Final = 2.0
+_SIGNAL_BASE: Final = 128
+_COMMAND_NOT_FOUND: Final = 127
+
+
+async def run(options: Options, say_ready: Callable[[], None] | None) -> int:
+    """Be the daemon until told to stop; the exit status."""
+    try:
+        return await _App(options, say_ready).run()
+    except* CertmongerError as errors:
+        for error in errors.exceptions:
+            print(f"certmongerd: {error}", file=sys.stderr)
+    return 1
+
+
+class _Done(Exception):
+    """Ends the task group."""
+
+
+class _App:
+    """One run of the daemon."""
+
+    def __init__(self, options: Options, say_ready: Callable[[], None] | None) -> None:
+        # Root's daemon works on the system's directories, any other on its user's own.
+        self._is_session = os.geteuid() != 0 or "session" in Path(sys.argv[0]).name
+        self._paths: Paths = session_paths(os.environ) if self._is_session else system_paths(os.environ)
+        self._options = options
+        self._say_ready = say_ready
+        self._settings = Settings()
+        self._stop = asyncio.Event()
+        self._status = 0
+        self._daemon: Daemon | None = None
+        self._bus: BusConnection | None = None
+        self._pid_file = PidFile(options.pid_file)
+
+    async def run(self) -> int:
+        self._read_settings()
+        InstanceLock(self._paths.lock_file).acquire()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        with self._pid_file:
+            os.chdir(self._paths.config_dir if self._is_on_session_bus() else "/")
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    await self._serve(tasks)
+            except* _Done:
+                pass
+        return self._status
+
+    def _is_on_session_bus(self) -> bool:
+        given = self._options.session_bus
+        return self._is_session if given is None else given
+
+    def _read_settings(self) -> None:
+        loaded = load_settings(self._paths.config_file)
+        for problem in loaded.problems:
+            _log.warning("%s", problem)
+        self._settings = loaded.settings
+
+    def _reload(self) -> None:
+        self._read_settings()
+        if self._daemon is not None:
+            self._daemon.use_settings(self._settings)
+        _log.info("The configuration was read again")
+
+    async def _serve(self, tasks: asyncio.TaskGroup) -> None:
+        """Everything between start and end; ends by raising _Done."""
+        peer: PeerServer | None = None
+        daemon = self._daemon = Daemon(self._paths, self._settings, tasks)
+        try:
+            await daemon.load()
+            idle = IdleWatch(self._options.idle_timeout_s, lambda: bool(daemon.engine.requests()), self._stop.set)
+            api = CertmongerApi(daemon.engine, activity=idle.touch)
+            if self._options.listen:
+                peer = await PeerServer.start(self._options.listen_location, api)
+                daemon.tell_private_address(peer.address)
+            if not self._options.only_listen:
+                address = self._bus_address()
+                self._bus = await BusConnection.connect(address, api)
+                tasks.create_task(self._keep_bus(address, api), name="bus")
+            await daemon.begin()
+            if self._say_ready is not None:
+                self._say_ready()
+            idle.touch()
+            if self._options.command is not None:
+                private_address = peer.address if peer is not None else None
+                tasks.create_task(self._run_command(self._options.command, private_address), name="command")
+            await self._stop.wait()
+        finally:
+            # Whatever refuses to end is left behind: what is on disk is complete at any moment.
+            asyncio.get_running_loop().call_later(_END_WITHIN_S, self._leave_hard)
+            if self._bus is not None:
+                await self._bus.close()
+            if peer is not None:
+                await peer.close()
+            self._pid_file.remove()
+            await daemon.close()
+        raise _Done
+
+    def _bus_address(self) -> str:
+        if not self._is_on_session_bus():
+            return system_bus_address(os.environ)
+        address = session_bus_address(os.environ)
+        if address is None:
+            raise BusUnavailable("session bus", "DBUS_SESSION_BUS_ADDRESS is not set")
+        return address
+
+    async def _keep_bus(self, address: str, api: CertmongerApi) -> None:
+        """The system bus comes back after a restart; a session ends with its bus."""
+        while self._bus is not None:
+            await self._bus.lost.wait()
+            _log.error("The connection to the message bus was lost")
+            await self._bus.close()
+            self._bus = None
+            if self._is_on_session_bus():
+                self._status = 1
+                self._stop.set()
+                return
+            await self._reconnect(address, api)
+
+    async def _reconnect(self, address: str, api: CertmongerApi) -> None:
+        while self._bus is None:
+            await asyncio.sleep(_RECONNECT_S)
+            try:
+                self._bus = await BusConnection.connect(address, api)
+            except (BusUnavailable, NameTaken) as error:
+                _log.info("No message bus yet: %s", error)
+        _log.warning("Connected to the message bus again")
+
+    async def _run_command(self, command: str, address: str | None) -> None:
+        """Run the `-c` command; the daemon ends when it does, with its status."""
+        try:
+            argv = split_command(command)
+            environment = dict(os.environ) | ({"CERTMONGER_PVT_ADDRESS": address} if address else {})
+            process = await asyncio.create_subprocess_exec(*argv, env=environment)
+        except (OSError, InvalidValue, TypeError) as error:
+            print(f'certmongerd: The command "{command}" cannot be run: {error}', file=sys.stderr)
+            self._status = _COMMAND_NOT_FOUND
+        else:
+            status = await process.wait()
+            self._status = status if status >= 0 else _SIGNAL_BASE - status
+        self._stop.set()
+
+    def _leave_hard(self) -> None:
+        logging.shutdown()
+        os._exit(self._status)

@@ -1,0 +1,163 @@
+"""Wires engine, stores and helpers together; no bus here."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from certmongerd import __version__
+from certmongerd.config.builtin import missing_builtins, resolve_helper
+from certmongerd.config.durations import Duration
+from certmongerd.config.paths import Paths
+from certmongerd.config.settings import Settings
+from certmongerd.core.choice import find_ca
+from certmongerd.core.ids import CaName
+from certmongerd.core.model import Ca, CaCertLocations, Request
+from certmongerd.core.step import Policy
+from certmongerd.installation import helper_directory
+from certmongerd.runner.actions import Actions
+from certmongerd.runner.ca_worker import CaWorkers
+from certmongerd.runner.clock import SystemClock
+from certmongerd.runner.disk import LoadedState
+from certmongerd.runner.engine import Engine
+from certmongerd.runner.environment import base_environment
+from certmongerd.runner.executor import Executor
+from certmongerd.runner.locks import LocationLocks
+from certmongerd.runner.notify import Notifier
+from certmongerd.runner.process import Launcher
+from certmongerd.runner.registry import Registry
+from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.submission import Submissions
+from certmongerd.store.repository import Repository
+
+_log = logging.getLogger(__name__)
+
+
+def read_state(repository: Repository, helper_dir: str) -> LoadedState:
+    """Prepare the state directories and read them. Damaged files are reported and left as they are."""
+    repository.prepare()
+    loaded = repository.load()
+    for problem in loaded.problems:
+        _log.warning("State file %s", problem)
+    cas = tuple((stored.name, stored.value) for stored in loaded.cas)
+    builtins = missing_builtins([ca for _, ca in cas], helper_dir)
+    return LoadedState(
+        requests=tuple((stored.name, stored.value) for stored in loaded.requests),
+        cas=(*cas, *(("", ca) for ca in builtins)),
+    )
+
+
+def policy_of(settings: Settings, now: datetime) -> Policy:
+    """The decisions' part of *settings*; calendar durations are counted from *now*."""
+    lifetime = settings.max_key_lifetime
+    return Policy(
+        notify_ttls=_timedeltas(settings.notify_ttls, now),
+        enroll_ttls=_timedeltas(settings.enroll_ttls, now),
+        max_key_use_count=settings.max_key_use_count,
+        key_expires_at=lifetime.add_to if lifetime is not None else None,
+        challenge_password_otp=settings.challenge_password_otp,
+        default_ca=CaName(settings.default_ca),
+    )
+
+
+def _timedeltas(durations: Iterable[Duration], now: datetime) -> tuple[timedelta, ...]:
+    return tuple(timedelta(seconds=duration.seconds_from(now)) for duration in durations)
+
+
+class Daemon:
+    """The engine and all it needs, on one set of directories."""
+
+    def __init__(self, paths: Paths, settings: Settings, tasks: asyncio.TaskGroup) -> None:
+        helper_dir = helper_directory()
+        self._settings = settings
+        self._executor = Executor()
+        self._launcher = Launcher(helper_dir)
+        self._repository = Repository(paths.requests_dir, paths.cas_dir)
+        self._helper_dir = helper_dir
+        self._registry = Registry(self._repository, self._executor, SystemClock())
+        locks = LocationLocks()
+        self._environment = environment = base_environment(os.environ, paths=paths)
+        submissions = Submissions(
+            registry=self._registry,
+            executor=self._executor,
+            launcher=self._launcher,
+            settings=self._current,
+            base_environment=environment,
+            resolve_helper=self._resolve,
+        )
+        actions = Actions(
+            executor=self._executor,
+            locks=locks,
+            launcher=self._launcher,
+            submissions=submissions,
+            notifier=Notifier(self._launcher, environment, now=self._registry.clock.now),
+            settings=self._current,
+            find_ca=self._find_ca,
+            other_locations=self._locations_sharing_ca,
+            base_environment=environment,
+            host_name=socket.getfqdn(),
+        )
+        self.engine = Engine(
+            registry=self._registry,
+            request_workers=RequestWorkers(self._registry, actions),
+            ca_workers=CaWorkers(
+                registry=self._registry,
+                executor=self._executor,
+                locks=locks,
+                launcher=self._launcher,
+                settings=self._current,
+                base_environment=environment,
+                resolve_helper=self._resolve,
+                locations=self._locations_of,
+                wake_requests=self._wake_requests,
+                identification=f"SelfSign (certmongerd {__version__})",
+            ),
+            tasks=tasks,
+            settings=self._current,
+            cas_dir=str(paths.cas_dir),
+        )
+        self.use_settings(settings)
+
+    def tell_private_address(self, address: str) -> None:
+        """Let helpers and hooks know where the private socket is."""
+        self._environment["CERTMONGER_PVT_ADDRESS"] = address
+
+    def use_settings(self, settings: Settings) -> None:
+        """Work with *settings* from now on."""
+        self._settings = settings
+        self._registry.policy = policy_of(settings, datetime.now(UTC))
+
+    async def load(self) -> None:
+        """Take over what is on disk. Raises StateStoreError."""
+        state = await self._executor.io(read_state, self._repository, self._helper_dir)
+        self.engine.load(state)
+
+    async def begin(self) -> None:
+        """Work on everything that was loaded. Raises StateStoreError."""
+        await self.engine.begin()
+
+    async def close(self) -> None:
+        """End helpers and threads."""
+        await self._launcher.close()
+        self._executor.close()
+
+    def _current(self) -> Settings:
+        return self._settings
+
+    def _resolve(self, command: str) -> str:
+        return resolve_helper(command, self._helper_dir, os.path.exists)
+
+    def _find_ca(self, request: Request) -> Ca | None:
+        return find_ca(tuple(self.engine.cas().values()), request.ca_name)
+
+    def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
+        return self.engine.ca_locations(ca)
+
+    def _wake_requests(self, ca: Ca) -> None:
+        self.engine.wake_requests(ca)
+
+    def _locations_sharing_ca(self, request: Request) -> tuple[CaCertLocations, ...]:
+        ca = self._find_ca(request)
+        return self.engine.ca_locations(ca) if ca is not None else ()

@@ -1,0 +1,92 @@
+"""The daemon's side of SCEP: making messages and opening replies, with the request's keys.
+
+Private keys never leave the daemon: the helper gets finished messages and
+hands back the reply's envelope.
+"""
+
+import secrets
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
+from certmongerd.core.errors import InvalidValue
+from certmongerd.core.events import Issued, ScepBuilt, ScepImpossible, ScepObstacle
+from certmongerd.core.model import Ca, NamedCertificate, Request
+from certmongerd.keystore.store import KeyStore, open_key_store
+from certmongerd.pki.certs import spki_of, to_pem
+from certmongerd.pki.chains import order_bag
+from certmongerd.pki.keys import PrivateKey
+from certmongerd.scep.client import (
+    MissingEncryptionCertificate,
+    NotRsaKey,
+    ScepInputs,
+    build_messages,
+    decrypt_reply,
+)
+
+_NONCE_BYTES: Final = 16
+
+
+def make_messages(request: Request, ca: Ca, now: datetime) -> ScepBuilt | ScepImpossible:
+    """SCEP messages with a fresh nonce. Raises KeyStoreError."""
+    current, candidate = _keys(request)
+    try:
+        messages = build_messages(
+            ScepInputs(
+                csr=request.csr,
+                ca=ca,
+                key=current,
+                key_next=candidate,
+                certificate=request.cert,
+                old=request.scep,
+                nickname=request.id,
+                is_polling=bool(request.ca_cookie),
+                now=now,
+                nonce=secrets.token_bytes(_NONCE_BYTES),
+                random_bytes=secrets.token_bytes,
+            )
+        )
+    except MissingEncryptionCertificate as error:
+        return ScepImpossible(obstacle=ScepObstacle.NO_ENCRYPTION_CERTIFICATE, reason=str(error))
+    except NotRsaKey as error:
+        return ScepImpossible(obstacle=ScepObstacle.NOT_RSA, reason=str(error))
+    except InvalidValue as error:
+        return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f"No SCEP message can be made: {error}")
+    return ScepBuilt(messages=messages)
+
+
+def open_reply(request: Request, ca: Ca, enveloped: bytes) -> Issued:
+    """The certificate in an EnvelopedData for one of the request's keys.
+
+    Certificates beside it become its chain. Raises RemoteProtocolError and KeyStoreError.
+    """
+    current, candidate = _keys(request)
+    keys = [(key, _addressees(request)) for key in (candidate, current) if key is not None]
+    certificates = decrypt_reply(enveloped, keys, ca=ca)
+    own = {request.signing_key.pubkey_info, request.key.pubkey_info}
+    leaf = next((certificate for certificate in certificates if spki_of(certificate) in own), None)
+    if leaf is None:
+        leaf = order_bag(certificates).leaf
+    others = [certificate for certificate in certificates if certificate is not leaf]
+    chain = tuple(
+        NamedCertificate(nickname=f"chain #{number}", pem=to_pem(certificate))
+        for number, certificate in enumerate(others, 1)
+    )
+    return Issued(cert=to_pem(leaf), spki=spki_of(leaf), chain=chain)
+
+
+def _keys(request: Request) -> tuple[PrivateKey, PrivateKey | None]:
+    store: KeyStore = open_key_store(request.key_storage.type)
+    candidate = store.private_key(request.key_storage, request.key_next_marker) if request.key_next_marker else None
+    return store.private_key(request.key_storage), candidate
+
+
+def _addressees(request: Request) -> list[x509.Certificate]:
+    """The certificates that a reply may be addressed to."""
+    found = []
+    if request.scep.minicert:
+        found.append(x509.load_der_x509_certificate(request.scep.minicert))
+    if request.cert:
+        found.append(x509.load_pem_x509_certificate(request.cert.encode()))
+    return found
