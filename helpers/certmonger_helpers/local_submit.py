@@ -1,0 +1,100 @@
+"""local-submit: the CA that lives in a directory of this machine."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certmonger_helpers.authority import NAME, Authority
+from certmonger_helpers.protocol import Helper, HelperInput, Operation, Rejected, Reply, Unconfigured, run
+from certmongerd.config.durations import Duration
+from certmongerd.config.load import load_settings
+from certmongerd.config.paths import CONFIG_FILE_NAME
+from certmongerd.core.errors import InvalidValue
+from certmongerd.pki.issue import UnprovenRequest, parse_request
+
+DEFAULT_DIRECTORY: Final = "/var/lib/certmonger/local"
+DEFAULT_CONFIG_DIRECTORY: Final = "/etc/certmonger"
+_ONE_YEAR: Final = Duration(years=1)
+
+
+def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """Issue a certificate at once; there is nothing to wait for, so polling is the same."""
+    csr = given.read_csr(options.csr_file)
+    if not csr.strip():
+        raise Unconfigured("There is no signing request")
+    try:
+        request = parse_request(csr)
+    except UnprovenRequest as exc:
+        raise Rejected(exc.reason) from exc
+    except InvalidValue as exc:
+        raise Unconfigured(exc.reason) from exc
+    certificate = _authority(given, options).issue(request, _now())
+    return Reply(output=certificate.public_bytes(Encoding.PEM))
+
+
+def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """All certificates of the CA, the newest first, as one list."""
+    names = (NAME if number == 1 else f"{NAME} {number}" for number in range(1, sys.maxsize))
+    certificates = _authority(given, options).certificates(_now())
+    pairs = (
+        f"{name}\n{certificate.public_bytes(Encoding.PEM).decode('ascii')}"
+        for certificate, name in zip(certificates, names, strict=False)
+    )
+    return Reply(output="".join(pairs))
+
+
+def required_attributes(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """Nothing in particular has to be asked for."""
+    del given, options
+    return Reply()
+
+
+def _authority(given: HelperInput, options: argparse.Namespace) -> Authority:
+    """The CA, with the validity that certmonger.conf says."""
+    loaded = load_settings(Path(given.config_dir or DEFAULT_CONFIG_DIRECTORY) / CONFIG_FILE_NAME)
+    directory = options.ca_data_directory or given.local_ca_dir or DEFAULT_DIRECTORY
+    return Authority(directory=Path(directory), validity=loaded.settings.local_validity or _ONE_YEAR)
+
+
+def _now() -> datetime:
+    """The time in whole seconds, as certificates have it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """The command line of certmonger's own helper."""
+    parser.add_argument(
+        "-d",
+        "--ca-data-directory",
+        metavar="DIRECTORY",
+        default="",
+        help=f"where the CA keeps its key, certificates and serial number (default: {DEFAULT_DIRECTORY})",
+    )
+    parser.add_argument("csr_file", metavar="csrfile", nargs="?", help="file with the signing request (PEM)")
+
+
+HELPER: Final = Helper(
+    program="local-submit",
+    product=NAME,
+    answers={
+        Operation.SUBMIT: submit,
+        Operation.POLL: submit,
+        Operation.FETCH_ROOTS: fetch_roots,
+        Operation.GET_NEW_REQUEST_REQUIREMENTS: required_attributes,
+    },
+    add_options=_add_options,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the helper; returns its exit status."""
+    return run(HELPER, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
