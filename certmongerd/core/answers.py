@@ -105,10 +105,18 @@ def _working_with_delay(text: str) -> Answer:
         match = _DELAY_LINE.match(text + "\n")
     if match is None:
         return Unusable("The CA's helper asked to be run again later, but did not say in how many seconds.")
-    seconds = int(match[1])
-    delay = timedelta(seconds=min(seconds, _FAR_FUTURE_S)) if seconds >= 0 else None
     # Without a cookie the request is submitted anew after the delay.
-    return Working(cookie=normalise_cookie(text[match.end() :]), delay=delay)
+    return Working(cookie=normalise_cookie(text[match.end() :]), delay=_delay(match[1]))
+
+
+def _delay(digits: str) -> timedelta | None:
+    """The delay that a decimal number of seconds stands for; None for a negative number."""
+    if digits.startswith("-") and digits.strip("-0"):
+        return None
+    significant = digits.strip("-").lstrip("0") or "0"
+    # Compared by length first: Python refuses to convert thousands of digits.
+    seconds = int(significant) if len(significant) <= len(str(_FAR_FUTURE_S)) else _FAR_FUTURE_S
+    return timedelta(seconds=min(seconds, _FAR_FUTURE_S))
 
 
 def _working(text: str, delay: timedelta | None) -> Answer:
