@@ -6,11 +6,9 @@ def next_serial(text: str) -> str:
 
     An empty or unreadable text starts at `01`.
     """
-    try:
-        value = int(text, 16)
-    except ValueError:
+    if usable_serial(text) != text:
         return "01"
-    digits = format(value + 1, "X")
+    digits = format(int(text, 16) + 1, "X")
     if len(digits) % 2:
         digits = "0" + digits
     return "00" + digits if digits[0] in "89ABCDEF" else digits
