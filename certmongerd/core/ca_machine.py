@@ -9,7 +9,7 @@ from typing import Any, Final
 from certmongerd.core.ca_data import CaData, EncryptionCerts, Phase, Roots, Words, apply_data
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.model import Ca, CaType
-from certmongerd.core.schedule import CADATA_POLL, CADATA_POLL_DEFAULT, ca_data_delay
+from certmongerd.core.schedule import CADATA_POLL, CADATA_POLL_DEFAULT, SHORTEST_REFETCH, ca_data_delay
 
 
 class PhaseState(Enum):
@@ -198,7 +198,7 @@ def _settle(ca: Ca, record: PhaseRecord) -> PhaseStep:
 
 
 def _later(ca: Ca, _phase: Phase, record: PhaseRecord, event: FetchLater, _now: datetime) -> PhaseStep:
-    delay = event.delay if event.delay is not None else CADATA_POLL
+    delay = max(event.delay, SHORTEST_REFETCH) if event.delay is not None else CADATA_POLL
     return _to(ca, record, PhaseState.NEED_TO_REFRESH, PhaseAction.REST, delay=delay)
 
 
