@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from certmongerd.core.adoption import fill_template
 from certmongerd.core.choice import choose_ca, wants_ca_certs
 from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, ReadKey
 from certmongerd.core.errors import FailureKind
@@ -77,6 +78,7 @@ def _decide(request: Request, _event: Continue, context: Context) -> Step:
     if not request.ca_name:
         request = replace(request, ca_name=choose_ca(request, context.cas, context.policy.default_ca))
     if request.cert:
+        request = replace(request, template=fill_template(request.template, request.cert_facts))
         if wants_ca_certs(request, context.cas):
             return go(request, State.NEED_TO_SAVE_ONLY_CA_CERTS)
         return go(request, State.MONITORING)
@@ -139,8 +141,12 @@ def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
 def _keyinfo_absent(request: Request, _event: KeyAbsent, _context: Context) -> Step:
     if request.key_next_marker:
         # The candidate vanished; the old key is untouched, so a new candidate is made.
-        return go(replace(request, key_next_marker=""), State.NEED_KEY_PAIR)
-    return go(request, State.NEED_KEY_PAIR)
+        request = replace(request, key_next_marker="", key_next=KeyRecord())
+        return pause(request, State.NEED_KEY_PAIR, SOONISH)
+    if request.key.size == 0:
+        return go(request, State.NEED_KEY_PAIR)
+    # A key that was there before vanished. Not at once: keys that keep vanishing must not be made in a loop.
+    return pause(request, State.NEED_KEY_PAIR, SOONISH)
 
 
 def _keyinfo_unreadable(request: Request, event: Failed, _context: Context) -> Step:
@@ -164,8 +170,10 @@ def _need_csr(request: Request, _event: Continue | TimerFired, _context: Context
 
 
 def _csr_built(request: Request, event: CsrBuilt, _context: Context) -> Step:
-    # Answers to an earlier signing request are no answers to this one.
-    return go(replace(request, csr=event.csr, spkac=event.spkac, ca_cookie="", attempts=0), State.HAVE_CSR)
+    # Answers to an earlier signing request are no answers to this one, and messages that hold it are of no use.
+    scep = replace(request.scep, nonce=b"", req="", gic="", req_next="", gic_next="")
+    request = replace(request, csr=event.csr, spkac=event.spkac, scep=scep, ca_cookie="", attempts=0)
+    return go(request, State.HAVE_CSR)
 
 
 def _csr_failed(request: Request, event: Failed, _context: Context) -> Step:
