@@ -167,8 +167,10 @@ def adopt_certificate(request: Request, event: CertRead) -> Request:
 
 
 def _with_ca(request: Request, context: Context) -> Request:
-    """The request with a CA, also when the command comes before a new entry's CA was chosen."""
-    if request.ca_name:
+    """The request with a CA, when the command comes before one was chosen or could be."""
+    if request.ca_name or (
+        request.state is not State.NEED_CA and RESTART_STATE[request.state] is not State.NEWLY_ADDED
+    ):
         return request
     return replace(request, ca_name=choose_ca(request, context.cas, context.policy.default_ca))
 
