@@ -27,13 +27,14 @@ from certmongerd.core.events import (
     Working,
 )
 from certmongerd.core.model import Ca, CaType, Request
-from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SOONISH, back_off, ca_retry_delay
+from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SHORTEST_POLL, SOONISH, back_off, ca_retry_delay
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, Step, go, need_guidance, pause, perform, rest
 
 _MOST_KEY_DEMANDS: Final = 3
 _MOST_SCEP_DEMANDS: Final = 5
-_SHORTEST_DELAY: Final = timedelta(seconds=1)
+_QUICK_POLL: Final = timedelta(seconds=1)
+_MOST_QUICK_POLLS: Final = 20
 
 
 def is_scep_ca(ca: Ca) -> bool:
@@ -103,7 +104,14 @@ def _working(request: Request, event: Working, context: Context) -> Step:
         ca_cookie=event.cookie,
         attempts=request.attempts + 1,
     )
-    return pause(request, State.CA_WORKING, max(delay, _SHORTEST_DELAY if request.attempts > 1 else timedelta(0)))
+    return pause(request, State.CA_WORKING, max(delay, _shortest_delay(request.attempts)))
+
+
+def _shortest_delay(polls: int) -> timedelta:
+    """What a CA's own delay is raised to: it may want to be polled at once, but not for ever."""
+    if polls <= 1:
+        return timedelta(0)
+    return SHORTEST_POLL if polls > _MOST_QUICK_POLLS else _QUICK_POLL
 
 
 def _rejected(request: Request, event: Rejected, context: Context) -> Step:
@@ -179,7 +187,7 @@ def _notify_rejection(request: Request, _event: Continue, _context: Context) -> 
     return perform(request, State.NOTIFYING_REJECTION, Notify(Notice.REJECTION))
 
 
-def _rejection_notified(request: Request, _event: Notified, _context: Context) -> Step:
+def _rejection_notified(request: Request, _event: Notified | Failed, _context: Context) -> Step:
     return rest(request, State.CA_REJECTED)
 
 
@@ -241,6 +249,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.SUBMITTING, Impossible): _submission_impossible,
     (State.NEED_TO_NOTIFY_REJECTION, Continue): _notify_rejection,
     (State.NOTIFYING_REJECTION, Notified): _rejection_notified,
+    (State.NOTIFYING_REJECTION, Failed): _rejection_notified,
     (State.CA_REJECTED, Continue): _remain,
     (State.NEED_GUIDANCE, Continue): _remain,
     (State.CA_WORKING, TimerFired): _ask_again,

@@ -19,6 +19,7 @@ from certmongerd.core.events import (
     Notified,
     TimerFired,
 )
+from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
@@ -39,7 +40,7 @@ def _need_to_save(request: Request, _event: Continue, _context: Context) -> Step
     return go(request, State.START_SAVING_CERT)
 
 
-def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+def _pre_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
     return go(request, State.START_SAVING_CERT)
 
 
@@ -53,7 +54,8 @@ def _saved(request: Request, event: CertSaved, context: Context) -> Step:
         key = request.key_next if event.key_swapped else request.key
         request = replace(request, key=key, key_next_marker="", key_issued_count=1)
         request = replace(request, key_next=KeyRecord())
-    if context.policy.challenge_password_otp and request.scep.last_nonce:
+    used_scep = bool(request.scep.last_nonce) and context.ca is not None and is_scep_ca(context.ca)
+    if context.policy.challenge_password_otp and used_scep:
         template = replace(request.template, challenge_password=None, challenge_password_file="")
         request = replace(request, template=template)
     return go(request, State.SAVED_CERT)
@@ -76,7 +78,7 @@ def _notify_not_saved(request: Request, _event: Continue | TimerFired, _context:
     return perform(request, State.NOTIFYING_ISSUED_SAVE_FAILED, Notify(Notice.ISSUED_SAVE_FAILED))
 
 
-def _retry_saving(request: Request, _event: Notified, _context: Context) -> Step:
+def _retry_saving(request: Request, _event: Notified | Failed, _context: Context) -> Step:
     delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
     return pause(replace(request, attempts=request.attempts + 1), State.START_SAVING_CERT, delay)
 
@@ -108,7 +110,7 @@ def _notify_ca_certs_not_saved(request: Request, _event: Continue | TimerFired, 
     return perform(request, State.NOTIFYING_ISSUED_CA_SAVE_FAILED, Notify(Notice.ISSUED_CA_SAVE_FAILED))
 
 
-def _retry_saving_ca_certs(request: Request, _event: Notified, _context: Context) -> Step:
+def _retry_saving_ca_certs(request: Request, _event: Notified | Failed, _context: Context) -> Step:
     delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
     return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CA_CERTS, delay)
 
@@ -143,7 +145,7 @@ def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Conte
     return pause(request, State.START_SAVING_CERT, delay)
 
 
-def _post_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+def _post_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
     return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
 
 
@@ -151,7 +153,7 @@ def _notify_saved(request: Request, _event: Continue, _context: Context) -> Step
     return perform(request, State.NOTIFYING_ISSUED_SAVED, Notify(Notice.ISSUED_SAVED))
 
 
-def _watch(request: Request, _event: Notified | CaCertsSaved, _context: Context) -> Step:
+def _watch(request: Request, _event: Notified | CaCertsSaved | Failed, _context: Context) -> Step:
     return go(request, State.MONITORING)
 
 
@@ -190,7 +192,7 @@ def _monitor(request: Request, _event: Continue | TimerFired, context: Context) 
     return _renew_or_sleep(request, enroll, notify, context)
 
 
-def _validity_notified(request: Request, _event: Notified, context: Context) -> Step:
+def _validity_notified(request: Request, _event: Notified | Failed, context: Context) -> Step:
     facts = request.cert_facts
     if facts.not_after is None:
         return go(request, State.MONITORING)
@@ -233,13 +235,16 @@ def _notify_validity(request: Request, _event: Continue, _context: Context) -> S
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NEED_TO_SAVE_CERT, Continue): _need_to_save,
+    # A command or notification that breaks holds nothing up; the engine has logged it.
     (State.PRE_SAVE_CERT, HookEnded): _pre_save_ended,
+    (State.PRE_SAVE_CERT, Failed): _pre_save_ended,
     (State.START_SAVING_CERT, Continue): _start_saving,
     (State.START_SAVING_CERT, TimerFired): _start_saving,
     (State.SAVING_CERT, CertSaved): _saved,
     (State.SAVING_CERT, Failed): _not_saved,
     (State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED, Continue): _notify_not_saved,
     (State.NOTIFYING_ISSUED_SAVE_FAILED, Notified): _retry_saving,
+    (State.NOTIFYING_ISSUED_SAVE_FAILED, Failed): _retry_saving,
     (State.SAVED_CERT, Continue): _saved_cert,
     (State.NEED_TO_SAVE_CA_CERTS, Continue): _need_to_save_ca_certs,
     (State.NEED_TO_SAVE_CA_CERTS, TimerFired): _need_to_save_ca_certs,
@@ -248,21 +253,26 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.SAVING_CA_CERTS, Failed): _ca_certs_not_saved,
     (State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED, Continue): _notify_ca_certs_not_saved,
     (State.NOTIFYING_ISSUED_CA_SAVE_FAILED, Notified): _retry_saving_ca_certs,
+    (State.NOTIFYING_ISSUED_CA_SAVE_FAILED, Failed): _retry_saving_ca_certs,
     (State.NEED_TO_READ_CERT, Continue): _need_to_read,
     (State.READING_CERT, CertRead): _read_back,
     (State.READING_CERT, CertAbsent): _not_read_back,
     (State.READING_CERT, Failed): _not_read_back,
     (State.POST_SAVED_CERT, HookEnded): _post_save_ended,
+    (State.POST_SAVED_CERT, Failed): _post_save_ended,
     (State.NEED_TO_NOTIFY_ISSUED_SAVED, Continue): _notify_saved,
     (State.NOTIFYING_ISSUED_SAVED, Notified): _watch,
+    (State.NOTIFYING_ISSUED_SAVED, Failed): _watch,
     (State.NEED_TO_SAVE_ONLY_CA_CERTS, Continue): _need_to_save_only_ca_certs,
     (State.START_SAVING_ONLY_CA_CERTS, Continue): _start_saving_only_ca_certs,
     (State.SAVING_ONLY_CA_CERTS, CaCertsSaved): _watch,
     (State.SAVING_ONLY_CA_CERTS, Failed): _only_ca_certs_not_saved,
     (State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED, Continue): _notify_only_ca_certs_not_saved,
     (State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notified): _watch,
+    (State.NOTIFYING_ONLY_CA_SAVE_FAILED, Failed): _watch,
     (State.MONITORING, Continue): _monitor,
     (State.MONITORING, TimerFired): _monitor,
     (State.NEED_TO_NOTIFY_VALIDITY, Continue): _notify_validity,
     (State.NOTIFYING_VALIDITY, Notified): _validity_notified,
+    (State.NOTIFYING_VALIDITY, Failed): _validity_notified,
 }
