@@ -1,14 +1,9 @@
-"""The fields of a certificate, read leniently: what cannot be understood is left out, the rest is used.
-
-A certificate that some CA really issued has to be monitored and renewed, whether
-or not every extension of it would please a strict parser.
-"""
+"""What the daemon remembers of a certificate, read leniently: what cannot be understood is left out."""
 
 import ipaddress
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from certmongerd.core.errors import InvalidValue
@@ -16,77 +11,28 @@ from certmongerd.core.model import CertificateFacts
 from certmongerd.pki import algorithms, der
 from certmongerd.pki.der import DerError, Element
 from certmongerd.pki.names import format_name
+from certmongerd.pki.parsed import ParsedCertificate
 
 logger = logging.getLogger(__name__)
 
-_VERSION_TAG: Final = 0xA0
-_EXTENSIONS_TAG: Final = 0xA3
 _URI_TAG: Final = 0x86
 
 _UNLIMITED: Final = -2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFields:
-    """The parts of a TBSCertificate (RFC 5280, 4.1) with their own bytes."""
-
-    serial: bytes
-    """Content octets of the INTEGER."""
-    issuer: bytes
-    not_before: Element
-    not_after: Element
-    subject: bytes
-    spki: bytes
-    extensions: Mapping[str, bytes]
-    """Value of each readable extension by OID; of a repeated one the first."""
-
-    @classmethod
-    def read(cls, encoded: bytes) -> "CertificateFields":
-        """Take a DER certificate apart; `InvalidValue` when even its outline is wrong."""
-        try:
-            parts = list(der.decode(encoded, der.SEQUENCE).children()[0].children())
-            if parts[0].tag == _VERSION_TAG:
-                del parts[0]
-            serial, _signature, issuer, validity, subject, spki, *optional = parts
-            not_before, not_after = validity.children()
-        except (ValueError, IndexError) as exc:
-            raise InvalidValue("certificate", f"The certificate cannot be read: {exc}") from exc
-        return cls(
-            serial=serial.content,
-            issuer=issuer.encoded,
-            not_before=not_before,
-            not_after=not_after,
-            subject=subject.encoded,
-            spki=spki.encoded,
-            extensions=dict(reversed(list(_extensions(optional)))),
-        )
-
-
-def _extensions(optional: list[Element]) -> Iterator[tuple[str, bytes]]:
-    for field in optional:
-        if field.tag == _EXTENSIONS_TAG:
-            for extension in der.readable_elements(b"".join(e.content for e in der.readable_elements(field.content))):
-                parts = tuple(der.readable_elements(extension.content))
-                if len(parts) in (2, 3) and parts[-1].tag == der.OCTET_STRING:
-                    try:
-                        yield der.read_oid(parts[0]), parts[-1].content
-                    except DerError as exc:
-                        logger.debug("An extension is left out: %s", exc)
-
-
-def facts_of_fields(fields: CertificateFields) -> CertificateFacts:
-    """Facts; what cannot be read keeps its default."""
+def read_facts(certificate: ParsedCertificate) -> CertificateFacts:
+    """Facts of *certificate*; what cannot be read keeps its default."""
     facts = CertificateFacts(
-        issuer_der=fields.issuer,
-        issuer=_name_text(fields.issuer),
-        serial=fields.serial.hex().upper(),
-        subject_der=fields.subject,
-        subject=_name_text(fields.subject),
-        spki=fields.spki,
-        not_before=_time(fields.not_before),
-        not_after=_time(fields.not_after),
+        issuer_der=certificate.issuer,
+        issuer=_name_text(certificate.issuer),
+        serial=certificate.serial.hex().upper(),
+        subject_der=certificate.subject,
+        subject=_name_text(certificate.subject),
+        spki=certificate.spki,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
     )
-    for oid, value in fields.extensions.items():
+    for oid, value in certificate.extensions.items():
         reader = _READERS.get(oid)
         if reader is None:
             continue
@@ -103,21 +49,6 @@ def _name_text(name: bytes) -> str:
     except InvalidValue as exc:
         logger.debug("A name is shown as nothing: %s", exc)
         return ""
-
-
-def _time(element: Element) -> datetime | None:
-    """UTCTime or GeneralizedTime in UTC, with or without seconds; None for anything else."""
-    digits = element.content.decode("latin-1").removesuffix("Z")
-    if not digits.isascii() or not digits.isdigit():
-        return None
-    if element.tag == der.UTC_TIME:
-        digits = ("20" if digits < "50" else "19") + digits
-    if len(digits) == 12:
-        digits += "00"
-    try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def _with_alternative_names(facts: CertificateFacts, value: Element) -> CertificateFacts:
