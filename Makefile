@@ -3,16 +3,18 @@
 # make test   the whole test suite (as root it installs the Debian packages that it needs)
 # make lint   style, types, import layers
 # make bench  how long a burst of requests takes
+# make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
 SHELL := /bin/bash
 VENV ?= .venv
+PREFIX ?= /opt/certmongerd
 COUNT ?= 50
 PYTEST_ARGS ?=
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: help venv dev packages demo run test lint format bench lock docs clean
+.PHONY: help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -55,6 +57,9 @@ bench: venv
 
 docs: venv
 	$(python) scripts/state_diagram.py --write
+
+install:
+	@scripts/install.sh $(PREFIX)
 
 lock:
 	scripts/lock.sh

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Makes the virtual environment DIR, or completes an existing one, from a lock file and this source tree.
 #
-#   scripts/venv.sh DIR LOCKFILE
+#   scripts/venv.sh DIR LOCKFILE [editable|fixed]
 #
 # Every package comes in the version and with one of the hashes of the lock file; the project itself is installed
-# editable, without asking any index. Set PYTHON to choose the interpreter of a new environment.
+# without asking any index: as a link to this tree, or as a copy. PYTHON chooses the interpreter of a new environment.
 set -euo pipefail
 venv=$1
 lock=$2
+mode=${3:-editable}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minimum="3, 11"
 
@@ -53,5 +54,8 @@ fi
 echo "Installing from ${lock##*/}"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
 "${pip[@]}" install -qq --require-hashes --only-binary :all: -r "$lock"
-"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index -e "$here/.."
+project=("$here/..")
+[ "$mode" = fixed ] || project=(-e "${project[@]}")
+rm -rf "$here/../build"
+"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index --force-reinstall "${project[@]}"
 "$venv/bin/python" -c "import certmongerd, getcert, certmonger_helpers"
