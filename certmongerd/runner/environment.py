@@ -14,21 +14,10 @@ from certmongerd.core.model import Ca, Request
 HOME: Final = "/run/certmonger"
 SEARCH_PATH: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
 
-_PASSED: Final = frozenset(
-    {
-        "LANG",
-        "DBUS_SESSION_BUS_ADDRESS",
-        *("http_proxy", "https_proxy", "no_proxy", "all_proxy"),
-        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
-    }
-)
-_LOCALE_CATEGORIES: Final = frozenset(
-    f"LC_{category}"
-    for category in (
-        *("ALL", "ADDRESS", "COLLATE", "CTYPE", "IDENTIFICATION", "MEASUREMENT", "MESSAGES"),
-        *("MONETARY", "NAME", "NUMERIC", "PAPER", "TELEPHONE", "TIME"),
-    )
-)
+_PASSED: Final = frozenset({"LANG", "DBUS_SESSION_BUS_ADDRESS"})
+_PASSED_PREFIX: Final = "LC_"
+_PASSED_SUFFIX: Final = "_proxy"
+"""In either case: `http_proxy`, `NO_PROXY`."""
 
 _SCEP_FETCHES: Final = frozenset({"FETCH-SCEP-CA-CAPS", "FETCH-SCEP-CA-CERTS"})
 
@@ -63,9 +52,7 @@ def base_environment(
 
     *private_address* is the address of the daemon's private bus socket, if it has one.
     """
-    passed = {
-        name: value for name, value in environ.items() if value and (name in _PASSED or name in _LOCALE_CATEGORIES)
-    }
+    passed = {name: value for name, value in environ.items() if value and _is_passed_on(name)}
     fixed = {
         "PATH": SEARCH_PATH,
         "HOME": HOME,
@@ -77,6 +64,11 @@ def base_environment(
         "CERTMONGER_PVT_ADDRESS": private_address or "",
     }
     return passed | _without_empty(fixed)
+
+
+def _is_passed_on(name: str) -> bool:
+    """Whether programs get a variable of the daemon: language, proxies, the session bus."""
+    return name in _PASSED or name.startswith(_PASSED_PREFIX) or name.lower().endswith(_PASSED_SUFFIX)
 
 
 def ca_data_environment(base: Mapping[str, str], ca: Ca, operation: str) -> dict[str, str]:

@@ -1,16 +1,16 @@
-"""A small process that has the bundled helpers loaded and forks one child per run.
+"""A small process that has one bundled helper loaded and forks a child per run.
 
 Starting an interpreter and loading its libraries takes longer than most runs of a helper; a fork takes a
 millisecond. The daemon itself is not forked: it has threads, secrets and an event loop.
 
-Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR`, where DESCRIPTOR is a connected SEQPACKET
-socket. What is to be run, environment included, arrives in an anonymous file, never in the argument vector. The
-process ends, and ends its children, when the other side closes the socket. No threads, no event loop.
+Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR MODULE`, where DESCRIPTOR is a connected
+SEQPACKET socket. Each helper has its own process, because forking takes longer the more is loaded. What is to be
+run, environment included, arrives in an anonymous file, never in the argument vector. The process ends, and ends
+its children, when the other side closes the socket. No threads, no event loop.
 """
 
 import gc
 import importlib
-import importlib.util
 import json
 import os
 import select
@@ -22,8 +22,6 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from types import ModuleType
 from typing import Final, NoReturn
-
-PRELOADED: Final = ("certmonger_helpers.local_submit", "certmonger_helpers.scep_submit")
 
 MESSAGE: Final = struct.Struct("!BQi")
 """Kind, number of the run, value."""
@@ -54,24 +52,22 @@ class Report(IntEnum):
 
 
 def main() -> int:
-    """Serve the socket named on the command line until it is closed."""
+    """Serve the socket, for the helper, that the command line names, until it is closed."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    for name in PRELOADED:
-        _preload(name)
+    module = sys.argv[2]
+    _preload(module)
     gc.collect()
     gc.freeze()
-    Server(channel).serve()
+    Server(channel, module).serve()
     return 0
 
 
 def _preload(name: str) -> None:
-    """Load a helper; one that is broken says so again when it is run."""
+    """Load a helper, and let it do once what takes long the first time; a broken one says so again when it is run."""
     try:
-        if importlib.util.find_spec(name) is None:
-            return
         warm_up = getattr(importlib.import_module(name), "warm_up", None)
         if warm_up is not None:
             warm_up()
@@ -82,8 +78,9 @@ def _preload(name: str) -> None:
 class Server:
     """The children, and the socket on which the daemon asks for them."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, module: str) -> None:
         self._channel = channel
+        self._module = module
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._pids: dict[int, int] = {}
@@ -128,7 +125,7 @@ class Server:
         try:
             pid = os.fork()
             if pid == 0:
-                _be_helper(descriptors, old_mask)
+                _be_helper(self._module, descriptors, old_mask)
         except OSError as exc:
             self._report(Report.FAILED, run, exc.errno or 0)
             return
@@ -165,17 +162,16 @@ class Server:
 
 
 class Job:
-    """What a child is to run: module, argument vector, environment, working directory."""
+    """What a child is to run: argument vector, environment, working directory."""
 
-    def __init__(self, module: str, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
-        self.module = module
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> None:
         self.argv = list(argv)
         self.env = dict(env)
         self.cwd = cwd
 
     def encode(self) -> bytes:
         """As JSON."""
-        return json.dumps([self.module, self.argv, self.env, self.cwd]).encode("ascii")
+        return json.dumps([self.argv, self.env, self.cwd]).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> "Job":
@@ -183,11 +179,11 @@ class Job:
         return cls(*json.loads(data))
 
 
-def _be_helper(descriptors: Sequence[int], mask: Collection[int]) -> NoReturn:
+def _be_helper(module: str, descriptors: Sequence[int], mask: Collection[int]) -> NoReturn:
     """In the child: run the job and end the process, whatever happens."""
     status = _UNCAUGHT
     try:
-        status = _run_job(descriptors, mask)
+        status = _run_job(module, descriptors, mask)
     except SystemExit as exc:
         status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except BaseException as exc:
@@ -200,7 +196,7 @@ def _be_helper(descriptors: Sequence[int], mask: Collection[int]) -> NoReturn:
             os._exit(status & 0xFF)
 
 
-def _run_job(descriptors: Sequence[int], mask: Collection[int]) -> int:
+def _run_job(module: str, descriptors: Sequence[int], mask: Collection[int]) -> int:
     """Become an ordinary program of its own and call the helper."""
     os.setsid()
     payload, *standard = descriptors
@@ -219,8 +215,8 @@ def _run_job(descriptors: Sequence[int], mask: Collection[int]) -> int:
     os.environ.clear()
     os.environ.update(job.env)
     sys.argv = job.argv
-    module: ModuleType = importlib.import_module(job.module)
-    return int(module.main(job.argv[1:]))
+    helper: ModuleType = importlib.import_module(module)
+    return int(helper.main(job.argv[1:]))
 
 
 def _close_quietly(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's side of the fork server: starts it, asks it for children, notices when it is gone."""
+"""The daemon's side of the fork servers: starts them, asks them for children, notices when one is gone."""
 
 import asyncio
 import importlib.util
@@ -43,11 +43,11 @@ def bundled_module(program: str, helper_dir: str) -> str | None:
 
 
 class WarmStart:
-    """Starts bundled helpers; the server behind it is started when first needed, and again when it died."""
+    """Starts bundled helpers; the server of each is started when first needed, and again when it died."""
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._server: _Server | None = None
+        self._servers: dict[str, _Server] = {}
         self._lock = asyncio.Lock()
 
     async def start(
@@ -60,39 +60,46 @@ class WarmStart:
         stdin_fd: int,
         capture: Capture,
     ) -> "WarmChild":
-        """Start *module* as a child of the server. Raises LaunchError."""
-        payload = memory_file("job", Job(module, argv, env, cwd).encode())
+        """Start *module* as a child of its server. Raises LaunchError."""
+        payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
-            server = await self._running_server()
+            server = await self._running_server(module)
             return await server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
         finally:
             os.close(payload)
 
     async def close(self) -> None:
-        """End the server and with it every child."""
+        """End the servers and with them every child."""
         async with self._lock:
-            if self._server is not None:
-                await self._server.close()
-                self._server = None
+            servers, self._servers = self._servers, {}
+            for server in servers.values():
+                server.lose()
+            for server in servers.values():
+                await server.close()
 
-    async def _running_server(self) -> "_Server":
-        """The server, started if necessary."""
+    async def _running_server(self, module: str) -> "_Server":
+        """The server of *module*, started if necessary."""
         async with self._lock:
-            if self._server is not None and self._server.is_lost:
+            lost = self._servers.get(module)
+            if lost is not None and lost.is_lost:
                 _log.warning("%s; it is started again", _GONE)
-                await self._server.close()
-                self._server = None
-            if self._server is None:
-                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                with theirs:
-                    argv = (sys.executable, "-I", "-m", "certmongerd.runner.forkserver", str(theirs.fileno()))
-                    try:
-                        process = await self._spawn(argv, theirs.fileno())
-                    except BaseException:
-                        ours.close()
-                        raise
-                self._server = _Server(process, ours)
-            return self._server
+                del self._servers[module]
+                await lost.close()
+            if module not in self._servers:
+                self._servers[module] = await self._start_server(module)
+            return self._servers[module]
+
+    async def _start_server(self, module: str) -> "_Server":
+        """Start a server and connect to it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            argv = (sys.executable, "-I", "-m", "certmongerd.runner.forkserver", str(theirs.fileno()), module)
+            try:
+                process = await self._spawn(argv, theirs.fileno())
+            except BaseException:
+                ours.close()
+                raise
+        return _Server(process, ours)
 
 
 class WarmChild:
@@ -133,7 +140,7 @@ class _Server:
         except OSError as exc:
             del self._starting[run]
             if not isinstance(exc, BlockingIOError):
-                self._lose()
+                self.lose()
             raise LaunchError(program, f"The process that runs bundled helpers: {exc.strerror}") from exc
         return await started
 
@@ -142,11 +149,11 @@ class _Server:
         try:
             self._channel.send(MESSAGE.pack(Command.SIGNAL, run, number))
         except OSError:
-            self._lose()
+            self.lose()
 
     async def close(self) -> None:
         """End the process: it goes when the socket is closed."""
-        self._lose()
+        self.lose()
         try:
             async with asyncio.timeout(_EXIT_GRACE_S):
                 await self._process.wait()
@@ -164,7 +171,7 @@ class _Server:
             except OSError:
                 message = b""
             if not message:
-                self._lose()
+                self.lose()
                 return
             self._handle(*MESSAGE.unpack(message))
 
@@ -182,7 +189,7 @@ class _Server:
         else:
             started.set_exception(LaunchError(program, os.strerror(value)))
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
         """The connection is over: nothing that runs can be followed any more."""
         if self.is_lost:
             return

@@ -7,19 +7,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certmonger_helpers.authority import NAME, Authority
-from certmonger_helpers.protocol import Helper, HelperInput, Operation, Rejected, Reply, Unconfigured, run
+from certmonger_helpers.credentials import Credentials, decode_credentials, encode_credentials
+from certmonger_helpers.protocol import (
+    Helper,
+    HelperInput,
+    Operation,
+    Rejected,
+    Reply,
+    Unconfigured,
+    build_parser,
+    run,
+)
 from certmongerd.config.durations import Duration
-from certmongerd.config.load import load_settings
+from certmongerd.config.load import load_settings, parse_settings
 from certmongerd.config.paths import CONFIG_FILE_NAME
 from certmongerd.core.errors import InvalidValue
-from certmongerd.pki.issue import UnprovenRequest, parse_request
+from certmongerd.pki.issue import (
+    Issuer,
+    UnprovenRequest,
+    authority_extensions,
+    issue_certificate,
+    key_identifier,
+    parse_request,
+)
+from certmongerd.pki.keys import spki_of_key
 
 DEFAULT_DIRECTORY: Final = "/var/lib/certmonger/local"
 DEFAULT_CONFIG_DIRECTORY: Final = "/etc/certmonger"
 _ONE_YEAR: Final = Duration(years=1)
+_WARM_UP_BITS: Final = 1024
+_EMPTY_NAME: Final = b"\x30\x00"
 
 
 def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
@@ -52,6 +75,27 @@ def required_attributes(given: HelperInput, options: argparse.Namespace) -> Repl
     """Nothing in particular has to be asked for."""
     del given, options
     return Reply()
+
+
+def warm_up() -> None:
+    """Do once, in memory, what is slow the first time in a process: called before many runs are forked."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=_WARM_UP_BITS)
+    spki = spki_of_key(key)
+    now = _now()
+    certificate = issue_certificate(
+        subject_der=_EMPTY_NAME,
+        spki=spki,
+        extensions=authority_extensions(spki),
+        issuer=Issuer(name_der=_EMPTY_NAME, key=key, identifier=key_identifier(spki)),
+        serial=1,
+        not_before=now,
+        not_after=now,
+    )
+    decode_credentials(encode_credentials(Credentials(key=key, certificates=(certificate,)), NAME))
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256())
+    parse_request(csr.public_bytes(Encoding.PEM).decode("ascii"))
+    build_parser(HELPER).parse_args([])
+    parse_settings("")
 
 
 def _authority(given: HelperInput, options: argparse.Namespace) -> Authority:
