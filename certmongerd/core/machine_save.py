@@ -179,7 +179,7 @@ def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFi
 def _monitor(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     facts, now = request.cert_facts, context.now
     if facts.not_after is None:
-        return pause(request, State.MONITORING, monitoring_delay((), None, None, now))
+        return pause(request, State.MONITORING, monitoring_delay((), None, now))
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
     enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
     if request.monitor:
@@ -213,7 +213,7 @@ def _renew_or_sleep(
         if renewal_due:
             request = replace(request, ca_cookie="", attempts=0, demands=0)
             return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)
-    delay = monitoring_delay((*enroll, *notify), facts.not_before, facts.not_after, now)
+    delay = monitoring_delay((*enroll, *notify), facts.not_after, now)
     return pause(request, State.MONITORING, delay)
 
 

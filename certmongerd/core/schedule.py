@@ -89,18 +89,13 @@ def last_check_to_keep(not_after: datetime, last_check: datetime | None, now: da
     return last_check
 
 
-def monitoring_delay(
-    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime | None, now: datetime
-) -> timedelta:
-    """How long a monitored certificate may be left alone; between a few seconds and a day."""
+def monitoring_delay(thresholds: Sequence[timedelta], not_after: datetime | None, now: datetime) -> timedelta:
+    """How long a monitored certificate may be left alone: until just past the next threshold; at most a day."""
     if not_after is None or not_after <= now:
         return MONITOR_POLL
     remaining = not_after - now
-    life = not_after - not_before if not_before is not None else remaining
-    shortest = max(_ONE_SECOND, min(MONITOR_POLL_MIN, life / 10))
     next_threshold = max((t for t in thresholds if t < remaining), default=timedelta(0))
-    delay = min(MONITOR_POLL, remaining - next_threshold + _ONE_SECOND)
-    return max(delay, min(shortest, remaining + _ONE_SECOND))
+    return min(MONITOR_POLL, remaining - next_threshold + _ONE_SECOND)
 
 
 def ca_data_delay(not_afters: Sequence[datetime], now: datetime) -> timedelta | None:
