@@ -108,7 +108,7 @@ def load_private_key(pem: bytes, pin: str | None, location: str = "", *, validat
         raise KeyStoreError(FailureKind.PIN, location, "A PIN is set, but the private key is not encrypted.")
     try:
         key = serialization.load_pem_private_key(
-            text, pin.encode() if pin else None, unsafe_skip_rsa_key_validation=not validate
+            text, pin.encode("utf-8", "surrogateescape") if pin else None, unsafe_skip_rsa_key_validation=not validate
         )
     except (ValueError, TypeError) as exc:
         if encrypted:

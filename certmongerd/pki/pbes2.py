@@ -48,9 +48,10 @@ def encrypt_private_key(pkcs8: bytes, pin: str, cipher: str) -> bytes:
     scheme = _SCHEMES.get(cipher.lower().replace("-", ""), _AES128)
     salt = _random_octets()
     iv = _random_octets()[: scheme.block_bytes]
-    derive = PBKDF2HMAC(algorithm=hashes.SHA256(), length=scheme.key_bytes, salt=salt, iterations=ITERATIONS)
+    kdf2 = PBKDF2HMAC(algorithm=hashes.SHA256(), length=scheme.key_bytes, salt=salt, iterations=ITERATIONS)
+    secret = kdf2.derive(pin.encode("utf-8", "surrogateescape"))
     padder = PKCS7(scheme.block_bytes * 8).padder()
-    encryptor = Cipher(scheme.algorithm(derive.derive(pin.encode())), modes.CBC(iv)).encryptor()
+    encryptor = Cipher(scheme.algorithm(secret), modes.CBC(iv)).encryptor()
     ciphertext = encryptor.update(padder.update(pkcs8) + padder.finalize()) + encryptor.finalize()
     kdf = der.sequence(
         der.oid(_PBKDF2),

@@ -1,0 +1,62 @@
+"""What every key store can do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage
+from certmongerd.pki.keys import KeyFacts, PrivateKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """A new key."""
+
+    facts: KeyFacts
+    marker: str
+    """Names the candidate; empty when the key is already where it belongs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What saving a certificate changed."""
+
+    key_swapped: bool
+    """Whether the candidate is the current key now."""
+
+
+class KeyStore(Protocol):
+    """A place for keys and certificates. All methods block and raise `KeyStoreError`."""
+
+    def read_key(self, storage: KeyStorage, marker: str = "") -> KeyFacts | None:
+        """Facts of the key, or of the candidate; None when there is none."""
+
+    def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
+        """Something that signs and decrypts with the key, or with the candidate."""
+
+    def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
+        """Make a key; a candidate when there is one already."""
+
+    def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
+        """Remove a candidate, if it is there."""
+
+    def read_certificate(self, storage: CertStorage) -> str | None:
+        """PEM, or None when there is none."""
+
+    def save_certificate(
+        self,
+        cert_pem: str,
+        cert_storage: CertStorage,
+        key_storage: KeyStorage,
+        *,
+        marker: str,
+        preserve_as: str,
+        known_spki: bytes = b"",
+    ) -> Saved:
+        """Store a certificate, and exchange the keys when it is for the candidate. Idempotent."""
+
+    def save_certificates(self, path: str, pems: Iterable[str], mode: int = 0) -> None:
+        """Store CA certificates."""
+
+    def sweep_leftovers(self, location: str) -> None:
+        """Remove what unfinished writes left."""
