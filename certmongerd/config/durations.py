@@ -8,8 +8,8 @@ from typing import Final
 
 from certmongerd.core.errors import InvalidValue
 
-_WHOLE = re.compile(r"(?:[0-9]{1,9}[yMwdhms]?)+")
-_PART = re.compile(r"([0-9]{1,9})([yMwdhms]?)")
+_WHOLE = re.compile(r"(?=[0-9])(?:[0-9]{1,12}[yMwdhms])*(?:[0-9]{1,12})?")
+_PART = re.compile(r"([0-9]{1,12})([yMwdhms]?)")
 _SECONDS: Final = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1, "": 1}
 _LONGEST_YEARS: Final = 1_000
 _SEPARATORS = re.compile(r"[ \t,]")

@@ -6,7 +6,6 @@ codecs of always-present keys never do.
 """
 
 import base64
-import binascii
 import ipaddress
 import re
 from collections.abc import Callable
@@ -181,7 +180,7 @@ def _read_address(text: str) -> str:
         return text
     try:
         decoded = base64.b64decode(text, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return text
     return decoded if _is_address(decoded) else text
 
