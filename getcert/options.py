@@ -5,6 +5,7 @@ options can be bundled (`-sv`), an argument may be attached (`-fFILE`, `-f=FILE`
 cannot be abbreviated.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -125,6 +126,7 @@ COMMON: Final = ("session", "system", "verbose")
 OPTION_LISTING = "-H"
 """The undocumented option that lists a command's options; the exit status is that of a mistake."""
 
+_C_INT: Final = re.compile(r"\s*([+-]?)(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))?")
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 
 
@@ -167,21 +169,15 @@ class ParsedOptions:
 
 def parse_number(text: str) -> int:
     """A C int written as in C. Raises UsageError."""
-    stripped = text.strip()
-    sign = -1 if stripped.startswith("-") else 1
-    digits = stripped.lstrip("+-") if stripped[:1] in "+-" else stripped
-    try:
-        if not digits:
-            value = 0
-        elif digits[0] == "0" and digits[1:].isdigit():
-            value = int(digits, 8)
-        else:
-            value = int(digits, 16 if digits[:2].lower() == "0x" else 10)
-    except ValueError:
-        raise UsageError("invalid numeric value") from None
-    if not _INT_MIN <= sign * value <= _INT_MAX:
+    number = _C_INT.fullmatch(text)
+    if number is None:
+        raise UsageError("invalid numeric value")
+    sign, hexadecimal, octal, decimal = number.groups()
+    value = int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else int(decimal or "0")
+    value = -value if sign == "-" else value
+    if not _INT_MIN <= value <= _INT_MAX:
         raise UsageError("number too large or too small")
-    return sign * value
+    return value
 
 
 class _Parser:
