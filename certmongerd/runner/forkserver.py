@@ -3,10 +3,11 @@
 Starting an interpreter and loading its libraries takes longer than most runs of a helper; a fork takes a
 millisecond. The daemon itself is not forked: it has threads, secrets and an event loop.
 
-Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR MODULE`, where DESCRIPTOR is a connected
-SEQPACKET socket. Each helper has its own process, because forking takes longer the more is loaded. What is to be
-run, environment included, arrives in an anonymous file, never in the argument vector. The process ends, and ends
-its children, when the other side closes the socket. No threads, no event loop.
+Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR MODULE SITE`, where DESCRIPTOR is a connected
+SEQPACKET socket and SITE the directory that MODULE's package is in. Each helper has its own process, because
+forking takes longer the more is loaded. What is to be run, environment included, arrives in an anonymous file,
+never in the argument vector. The process ends, and ends its children, when the other side closes the socket. No
+threads, no event loop.
 """
 
 import gc
@@ -57,7 +58,9 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    module = sys.argv[2]
+    module, site = sys.argv[2:4]
+    if site not in sys.path:
+        sys.path.append(site)
     _preload(module)
     gc.collect()
     gc.freeze()

@@ -19,7 +19,7 @@ from certmongerd.runner.supervision import (
     Starter,
     Supervision,
 )
-from certmongerd.runner.warm import WarmStart, bundled_module
+from certmongerd.runner.warm import WarmStart, bundled_helper
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 MAX_EXTERNAL: Final = 64
@@ -74,11 +74,11 @@ class Launcher:
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
         check_directory(program, cwd)
-        module = bundled_module(program, self._helper_dir) if user is None else None
+        bundled = bundled_helper(program, self._helper_dir) if user is None else None
         limits = Limits(
             timeout_s=timeout_s,
             max_output_bytes=self._max_output_bytes,
-            keep_background=keep_background and module is None,
+            keep_background=keep_background and bundled is None,
             termination_grace_s=self._termination_grace_s,
             output_grace_s=self._output_grace_s,
         )
@@ -86,13 +86,13 @@ class Launcher:
         async def start(capture: Capture) -> Child:
             source = _standard_input(stdin)
             try:
-                if module is not None:
-                    return await self._warm.start(module, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
+                if bundled is not None:
+                    return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
                 return await _execute(program, argv, env=env, cwd=cwd, user=user, stdin_fd=source, capture=capture)
             finally:
                 os.close(source)
 
-        async with self._slots[module is not None]:
+        async with self._slots[bundled is not None]:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
             return await self._supervise(program, limits, start)

@@ -1,7 +1,6 @@
 """The daemon's side of the fork servers: starts them, asks them for children, notices when one is gone."""
 
 import asyncio
-import importlib.util
 import itertools
 import logging
 import os
@@ -10,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
@@ -20,7 +20,6 @@ from certmongerd.runner.program import memory_file
 _log = logging.getLogger(__name__)
 
 _HELPER_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_PACKAGE: Final = "certmonger_helpers"
 _GONE: Final = "The process that runs bundled helpers ended unexpectedly"
 _EXIT_GRACE_S: Final = 0.2
 
@@ -28,18 +27,26 @@ Spawn = Callable[[Sequence[str], int], Awaitable[asyncio.subprocess.Process]]
 """Starts a program that inherits one descriptor."""
 
 
-def bundled_module(program: str, helper_dir: str) -> str | None:
-    """The module behind *program* when that is a helper of this installation in *helper_dir*."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundledHelper:
+    """A helper that is a module of this installation."""
+
+    module: str
+    site: str
+    """The directory that its package is in."""
+
+
+def bundled_helper(program: str, helper_dir: str) -> BundledHelper | None:
+    """The module behind *program*, when that is PACKAGE/bin/NAME in *helper_dir* and PACKAGE has the module NAME."""
     directory, name = os.path.split(os.path.realpath(program))
-    if directory != os.path.realpath(helper_dir) or not _HELPER_NAME.fullmatch(name):
+    package, last = os.path.split(directory)
+    if last != "bin" or directory != os.path.realpath(helper_dir) or not _HELPER_NAME.fullmatch(name):
         return None
-    package = importlib.util.find_spec(_PACKAGE)
-    locations = package.submodule_search_locations if package is not None else None
     module = name.replace("-", "_")
-    for location in locations or ():
-        if os.path.realpath(os.path.join(location, "bin")) == directory:
-            return f"{_PACKAGE}.{module}" if os.path.exists(os.path.join(location, f"{module}.py")) else None
-    return None
+    if not all(os.path.isfile(os.path.join(package, file)) for file in ("__init__.py", f"{module}.py")):
+        return None
+    site, package_name = os.path.split(package)
+    return BundledHelper(module=f"{package_name}.{module}", site=site)
 
 
 class WarmStart:
@@ -52,7 +59,7 @@ class WarmStart:
 
     async def start(
         self,
-        module: str,
+        helper: BundledHelper,
         argv: Sequence[str],
         *,
         env: Mapping[str, str],
@@ -60,10 +67,10 @@ class WarmStart:
         stdin_fd: int,
         capture: Capture,
     ) -> "WarmChild":
-        """Start *module* as a child of its server. Raises LaunchError."""
+        """Start *helper* as a child of its server. Raises LaunchError."""
         payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
-            server = await self._running_server(module)
+            server = await self._running_server(helper)
             return await server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
         finally:
             os.close(payload)
@@ -77,23 +84,24 @@ class WarmStart:
             for server in servers.values():
                 await server.close()
 
-    async def _running_server(self, module: str) -> "_Server":
-        """The server of *module*, started if necessary."""
+    async def _running_server(self, helper: BundledHelper) -> "_Server":
+        """The server of *helper*, started if necessary."""
         async with self._lock:
-            lost = self._servers.get(module)
+            lost = self._servers.get(helper.module)
             if lost is not None and lost.is_lost:
                 _log.warning("%s; it is started again", _GONE)
-                del self._servers[module]
+                del self._servers[helper.module]
                 await lost.close()
-            if module not in self._servers:
-                self._servers[module] = await self._start_server(module)
-            return self._servers[module]
+            if helper.module not in self._servers:
+                self._servers[helper.module] = await self._start_server(helper)
+            return self._servers[helper.module]
 
-    async def _start_server(self, module: str) -> "_Server":
+    async def _start_server(self, helper: BundledHelper) -> "_Server":
         """Start a server and connect to it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            argv = (sys.executable, "-I", "-m", "certmongerd.runner.forkserver", str(theirs.fileno()), module)
+            own = ("certmongerd.runner.forkserver", str(theirs.fileno()), helper.module, helper.site)
+            argv = (sys.executable, "-I", "-m", *own)
             try:
                 process = await self._spawn(argv, theirs.fileno())
             except BaseException:
