@@ -5,7 +5,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from certmongerd.core.errors import InvalidValue
+from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.core.model import Ca
 from certmongerd.scep.bag import certificates_in
 from certmongerd.scep.errors import NotRsaKey
@@ -70,9 +70,14 @@ def issued_sender(inputs: ScepInputs, held: x509.Certificate | None) -> Sender |
 
 def _is_from(certificate: x509.Certificate, ca: Ca) -> bool:
     """Whether a known certificate of *ca* has, or was issued by, the name that issued *certificate*."""
-    bundle = ca.encryption_cert + ca.encryption_issuer_cert + ca.encryption_cert_pool
-    known = certificates_in(bundle.encode("ascii", "replace"))
-    return any(certificate.issuer in (authority.subject, authority.issuer) for authority in known)
+    for bundle in (ca.encryption_cert, ca.encryption_issuer_cert, ca.encryption_cert_pool):
+        try:
+            known = certificates_in(bundle.encode("ascii", "replace"))
+        except RemoteProtocolError:
+            continue  # absent or unreadable: names nobody
+        if any(certificate.issuer in (authority.subject, authority.issuer) for authority in known):
+            return True
+    return False
 
 
 def self_signed_sender(

@@ -307,6 +307,7 @@ def good_body() -> bytes:
     return reply_to(received(), authority(), ReplyPlan())
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_replies_are_never_a_success_with_other_content(data: st.DataObject) -> None:
