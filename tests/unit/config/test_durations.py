@@ -36,7 +36,7 @@ def test_durations(text: str, duration: Duration) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "d", "1x", "-1d", "1 d", "1D", "1.5d", "٣d", "1001y", "999999999w", "99999999999", "9999999999999"]
+    "text", ["", "d", "1x", "-1d", "1 d", "1D", "1.5d", "٣d", "1001y", "999999999w", "9999999999999"]
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InvalidValue):
