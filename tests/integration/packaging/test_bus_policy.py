@@ -1,0 +1,188 @@
+"""The system bus policy, enforced by a dbus-daemon of our own with the daemon on it."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from certmongerd.api import (
+    BUS_NAME,
+    CA_INTERFACE,
+    DBUS_NAME,
+    DBUS_PATH,
+    INTROSPECTABLE_INTERFACE,
+    PROPERTIES_INTERFACE,
+    ROOT_INTERFACE,
+    ROOT_PATH,
+)
+from certmongerd.busapi.blocking import BlockingConnection, BusError
+from certmongerd.busapi.transport import Variant
+
+PROJECT = Path(__file__).parents[3]
+POLICY = PROJECT / "dbus" / "org.fedorahosted.certmonger.conf"
+ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus"/>
+  </policy>
+  <include>{policy}</include>
+</busconfig>
+"""
+STRANGER = pwd.getpwnam("nobody")
+
+needs_root = pytest.mark.usefixtures("as_root")
+
+
+@pytest.fixture(scope="module")
+def as_root() -> None:
+    """What the system bus lets other users do can only be tried by someone who can become another user."""
+    assert os.geteuid() == 0, "run these tests as root"
+
+
+@contextmanager
+def acting_as_a_stranger() -> Iterator[None]:
+    """Connections opened inside belong to an unprivileged user."""
+    os.setegid(STRANGER.pw_gid)
+    os.seteuid(STRANGER.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextmanager
+def running(*argv: str, environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def connect(address: str) -> BlockingConnection:
+    connection = BlockingConnection.connect(address, timeout_s=10)
+    connection.hello()
+    return connection
+
+
+def owns_the_name(address: str) -> bool:
+    with connect(address) as connection:
+        return connection.call(DBUS_NAME, DBUS_PATH, DBUS_NAME, "NameHasOwner", "s", (BUS_NAME,)) == (True,)
+
+
+def wait_until(is_true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not is_true():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+def is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+@pytest.fixture(scope="module")
+def bus(as_root: None) -> Iterator[str]:
+    """The address of a bus of type system with our policy, and the daemon on it."""
+    root = Path(tempfile.mkdtemp(prefix="policy-"))
+    root.chmod(0o755)
+    path, config = root / "socket", root / "bus.conf"
+    shutil.copy(POLICY, root / "policy.conf")
+    config.write_text(BUS_CONFIG.format(socket=path, policy=root / "policy.conf"))
+    address = f"unix:path={path}"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "DBUS_SYSTEM_BUS_ADDRESS": address}
+    environment["CERTMONGER_SYSTEM_LOCK_FILE"] = str(root / "lock")
+    for name in ("CONFIG", "REQUESTS", "CAS", "LOCAL_CA"):
+        (root / name).mkdir()
+        environment[f"CERTMONGER_{name}_DIR"] = str(root / name)
+    bus_argv = ("dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile")
+    daemon_argv = (str(Path(sys.executable).with_name("certmongerd")), "-S", "-n")
+    logs = root / "bus.log", root / "daemon.log"
+    with running(*bus_argv, environment=environment, log=logs[0]) as bus_process:
+        wait_until(lambda: is_listening(path), bus_process, logs[0])
+        with running(*daemon_argv, environment=environment, log=logs[1]) as daemon:
+            wait_until(lambda: owns_the_name(address), daemon, logs[1])
+            yield address
+    shutil.rmtree(root)
+
+
+@needs_root
+def test_root_may_call_the_daemon(bus: str) -> None:
+    with connect(bus) as root:
+        (paths,) = root.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "get_known_cas")
+        assert paths
+        (document,) = root.call(BUS_NAME, ROOT_PATH, INTROSPECTABLE_INTERFACE, "Introspect")
+        assert "get_known_cas" in str(document)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("interface", "member"),
+    [
+        (ROOT_INTERFACE, "get_requests"),
+        (INTROSPECTABLE_INTERFACE, "Introspect"),
+        ("org.freedesktop.DBus.Peer", "Ping"),
+        (None, "get_requests"),
+    ],
+)
+def test_another_user_may_not_call_it(bus: str, interface: str | None, member: str) -> None:
+    with acting_as_a_stranger():
+        stranger = connect(bus)
+    with stranger, pytest.raises(BusError) as refused:
+        stranger.call(BUS_NAME, ROOT_PATH, interface, member, timeout_s=5)
+    assert refused.value.name == ACCESS_DENIED
+
+
+@needs_root
+def test_another_user_may_not_take_the_name(bus: str) -> None:
+    with acting_as_a_stranger():
+        stranger = connect(bus)
+    with stranger, pytest.raises(BusError) as refused:
+        stranger.call(DBUS_NAME, DBUS_PATH, DBUS_NAME, "RequestName", "su", (BUS_NAME, 0))
+    assert refused.value.name == ACCESS_DENIED
+
+
+@needs_root
+def test_changes_are_announced_to_root_only(bus: str) -> None:
+    rule = f"type='signal',interface='{PROPERTIES_INTERFACE}'"
+    with acting_as_a_stranger():
+        stranger = connect(bus)
+    with stranger, connect(bus) as root:
+        stranger.add_match(rule)
+        root.add_match(rule)
+        (ca,) = root.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", ("local",))
+        values = (CA_INTERFACE, "is-default", Variant("b", True))
+        root.call(BUS_NAME, str(ca), PROPERTIES_INTERFACE, "Set", "ssv", values)
+        seen_by_root = [signal.path for signal in iter(lambda: root.next_signal(1), None)]
+        seen_by_stranger = [signal.path for signal in iter(lambda: stranger.next_signal(0.2), None)]
+    assert ca in seen_by_root
+    assert ca not in seen_by_stranger
