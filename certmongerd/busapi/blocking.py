@@ -28,7 +28,7 @@ class BlockingConnection:
     def __init__(self, connected: socket.socket, address: str, *, timeout_s: float) -> None:
         self._socket = connected
         self._address = address
-        self._decoder = Decoder()
+        self._decoder = Decoder(is_from_bus=True)
         self._serial = 0
         self._signals: deque[WireMessage] = deque(maxlen=_MAX_QUEUED_SIGNALS)
         self.unique_name: str | None = None

@@ -58,7 +58,7 @@ async def _authenticate(address: str, reader: asyncio.StreamReader, writer: asyn
         raise BusUnavailable(address, str(exc)) from exc
     except ConnectionError as exc:
         raise BusUnavailable(address, exc.strerror or str(exc)) from exc
-    decoder = Decoder()
+    decoder = Decoder(is_from_bus=True)
     decoder.append(client.leftover())
     return decoder
 

@@ -22,7 +22,7 @@ from certmongerd.core.model import (
     Template,
 )
 from certmongerd.core.secret import Secret
-from certmongerd.pki.names import parse_name
+from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
 
@@ -138,7 +138,7 @@ def _with_challenge_file(request: Request, path: str, _caller: Caller) -> Reques
 def _with_subject(request: Request, text: str, _caller: Caller) -> Request:
     if text:
         try:
-            parse_name(text)
+            encode_name(text)
         except InvalidValue as exc:
             raise InvalidValue("SUBJECT", f'The subject name "{text}" cannot be used: {exc.reason}') from exc
     subject_der = request.template.subject_der if text == request.template.subject else b""

@@ -11,7 +11,9 @@ old and unmaintained:
 * it caches every signature it ever saw: the cache is bounded;
 * it marshals strings no bus accepts (with a NUL), which would cost us the
   connection, and accepts the same: both are handled while converting bodies;
-* it raises whatever the bytes provoke: everything becomes RemoteProtocolError.
+* it raises whatever the bytes provoke: everything becomes RemoteProtocolError;
+* dbus-fast trusts its input so much that it crashes: what no bus has checked is
+  checked here first (`conformance`).
 """
 
 import importlib
@@ -26,6 +28,7 @@ from enum import Enum
 from types import ModuleType
 from typing import Any, Final
 
+from certmongerd.busapi.conformance import check_message
 from certmongerd.core.errors import CertmongerError, RemoteProtocolError
 
 LIBRARY_VARIABLE: Final = "CERTMONGERD_DBUS_LIBRARY"
@@ -76,7 +79,7 @@ class WireMessage:
 
 
 class UndecodableMessage(RemoteProtocolError):
-    """A complete message whose content makes no sense; the stream is still in step and may be read on."""
+    """A message the library cannot read although a bus let it pass; the stream may be read on."""
 
 
 class UnencodableMessage(CertmongerError):
@@ -240,12 +243,14 @@ def _frame_bytes(head: bytes | bytearray) -> int:
     return _FIXED_HEADER_BYTES + (fields + 7) // 8 * 8 + body
 
 
-def _decode_frame(frame: bytes) -> WireMessage | None:
+def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
     """One complete message, None for a type this protocol version does not know."""
     if frame[1] > max(kind.value for kind in MessageKind):
         return None
     library = _library
     library.bound_cache()
+    if not is_checked:
+        check_message(frame)
     try:
         wire = library.unmarshaller_class(io.BytesIO(frame)).unmarshall()
         if wire is None:
@@ -277,8 +282,10 @@ def _decode_frame(frame: bytes) -> WireMessage | None:
 class Decoder:
     """Cuts a byte stream into messages. Reading no further than the limits allow is the feeder's part."""
 
-    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, is_from_bus: bool = False) -> None:
+        """*is_from_bus*: a bus (or the daemon itself) sent the bytes, they need no checking."""
         self._buffer = bytearray()
+        self._is_from_bus = is_from_bus
         self._max_message_bytes = max_message_bytes
 
     def next_message(self) -> WireMessage | None:
@@ -298,7 +305,7 @@ class Decoder:
                 return None
             frame = bytes(self._buffer[:length])
             del self._buffer[:length]
-            message = _decode_frame(frame)
+            message = _decode_frame(frame, is_checked=self._is_from_bus)
             if message is not None:
                 return message
         return None
