@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from certmongerd.busapi.address import session_bus_address, system_bus_address
-from certmongerd.busapi.blocking import BusUnavailable
 from certmongerd.busapi.bus import BusConnection
 from certmongerd.busapi.dispatch import CertmongerApi
-from certmongerd.busapi.faults import NameTaken
+from certmongerd.busapi.faults import BusUnavailable, NameTaken
 from certmongerd.busapi.peer import PeerServer
 from certmongerd.config.load import load_settings
 from certmongerd.config.paths import Paths, session_paths, system_paths

@@ -115,3 +115,13 @@ Effect = (
     | Notify
 )
 Action = Idle | Again | Wait | Effect
+
+
+def has_outside_consequences(effect: Effect) -> bool:
+    """Whether somebody outside would notice *effect* done twice, or its reason forgotten.
+
+    Before such an effect the request has to be on disk. The others – reading,
+    making a key or a signing request – are simply done again after a crash,
+    from an earlier state, and find what the first run left.
+    """
+    return isinstance(effect, Submit | RunPreSave | SaveCert | RunPostSave)

@@ -45,6 +45,7 @@ from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)
 
+_SCEP_PHASES: Final = frozenset({Phase.CAPABILITIES, Phase.ENCRYPTION_CERTS})
 _SELF_SIGN_NEEDS: Final = ("template-subject",)
 
 
@@ -80,6 +81,8 @@ class CaWorkers:
                     required_renewal_attributes=_SELF_SIGN_NEEDS,
                 ),
             )
+        entry.unsettled = set(Phase)
+        entry.scep_settled.clear()
         entry.phases = [
             tasks.create_task(self._run_phase(entry, phase), name=f"CA {entry.ca.id} {phase.name}") for phase in Phase
         ]
@@ -98,6 +101,7 @@ class CaWorkers:
             _log.exception('CA "%s": %s stopped', entry.ca.id, phase.value)
             reason = f"{phase.value}: an internal error; the daemon's log has the details."
             self.registry.set_ca(entry, replace(entry.ca, error=reason))
+            _settle(entry, phase)
 
     async def _go_through(self, entry: CaEntry, phase: Phase) -> None:
         record = PhaseRecord()
@@ -108,6 +112,7 @@ class CaWorkers:
             record = step.record
             await self._commit(entry, step)
             if step.action is PhaseAction.REST:
+                _settle(entry, phase)
                 if step.delay is None:
                     return
                 await self.registry.clock.wait(never, step.delay)
@@ -190,6 +195,12 @@ class CaWorkers:
         if not outcome.succeeded:
             _log.warning('CA "%s": %s command: %s', ca.id, moment.value, outcome.reason)
         return HookOver()
+
+
+def _settle(entry: CaEntry, phase: Phase) -> None:
+    entry.unsettled.discard(phase)
+    if not entry.unsettled & _SCEP_PHASES:
+        entry.scep_settled.set()
 
 
 def _parse(phase: Phase, output: bytes) -> Fetched:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from certmongerd.busapi.service import ChangeListener
+from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
@@ -76,6 +77,10 @@ class CaEntry:
     stored: Ca | None = None
     save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     phases: list[asyncio.Task[None]] = field(default_factory=list)
+    unsettled: set[Phase] = field(default_factory=set)
+    """Phases whose first answer since the last (re)start is still awaited."""
+    scep_settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while no SCEP data are awaited: what is missing then will not come at once."""
 
 
 _V = TypeVar("_V")

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from certmongerd.core import machine
-from certmongerd.core.effects import Again, Effect, Idle, Wait
+from certmongerd.core.effects import Again, Effect, Idle, Wait, has_outside_consequences
 from certmongerd.core.errors import FailureKind, StateStoreError
 from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
 from certmongerd.core.model import Request
@@ -39,6 +39,17 @@ class Performer(Protocol):
 
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         """Do *effect* for *request*. Cancelling it stops the work, leaving nothing half done."""
+
+
+def _must_be_on_disk(entry: RequestEntry) -> bool:
+    """Whether the present action may begin only once the request is on disk.
+
+    Before it rests or waits, so that a restart finds what was reached; before an effect that cannot
+    be taken back; and all through a rekey, lest a crash leaves a candidate key that nobody knows.
+    """
+    if isinstance(entry.action, Idle | Wait | Again) or entry.request.key_next_marker:
+        return True
+    return has_outside_consequences(entry.action)
 
 
 class RequestWorkers:
@@ -121,7 +132,8 @@ class RequestWorkers:
         """Carry out the present action; returns when there may be another one."""
         action = entry.action
         try:
-            await self._registry.persist_request(entry)
+            if _must_be_on_disk(entry):
+                await self._registry.persist_request(entry)
         except StateStoreError as error:
             # What is not on disk is not acted upon: after a crash it would be unknown.
             _log.error('Request "%s" waits: %s', entry.request.id, error)

@@ -102,6 +102,8 @@ class Submissions:
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None:
             return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.')
+        # Right after a CA was added its certificates are on their way; whether they are missing shows then.
+        await entry.scep_settled.wait()
         return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
 
 
