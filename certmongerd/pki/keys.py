@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 _MAXIMUM_RSA_BITS: Final = 16384
-_KEY_BLOCK: Final = re.compile(rb"-----BEGIN ((?:[A-Z]+ )*PRIVATE KEY)-----.*?-----END \1-----[^\S\n]*\n?", re.DOTALL)
+_KEY_BLOCK: Final = re.compile(
+    rb"-----BEGIN ((?:[A-Z]+ )*PRIVATE KEY)-----(?:[^-]+|-(?!----))*-----END \1-----[^\S\n]*\n?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
