@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 _HELPER_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _GONE: Final = "The process that runs bundled helpers ended unexpectedly"
+_ATTEMPTS: Final = 2
+"""A server that died unnoticed is only found out when it is asked."""
 _EXIT_GRACE_S: Final = 0.2
 
 Spawn = Callable[[Sequence[str], int], Awaitable[asyncio.subprocess.Process]]
@@ -70,8 +72,12 @@ class WarmStart:
         """Start *helper* as a child of its server. Raises LaunchError."""
         payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
-            server = await self._running_server(helper)
-            return await server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
+            for _ in range(_ATTEMPTS):
+                server = await self._running_server(helper)
+                started = server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
+                if started is not None:
+                    return await started
+            raise LaunchError(argv[0], _GONE)
         finally:
             os.close(payload)
 
@@ -138,19 +144,22 @@ class _Server:
         channel.settimeout(0)
         asyncio.get_running_loop().add_reader(channel, self._receive)
 
-    async def start(self, program: str, descriptors: Sequence[int]) -> WarmChild:
-        """Ask for a child with *descriptors*: job, standard input, output and error."""
+    def start(self, program: str, descriptors: Sequence[int]) -> "asyncio.Future[WarmChild] | None":
+        """Ask for a child with *descriptors*: job, standard input, output and error. None: nobody is there to ask.
+
+        The future, and this call when too much was asked already, raise LaunchError.
+        """
         run = next(self._numbers)
-        started: asyncio.Future[WarmChild] = asyncio.get_running_loop().create_future()
-        self._starting[run] = (program, started)
         try:
             socket.send_fds(self._channel, [MESSAGE.pack(Command.RUN, run, 0)], descriptors)
-        except OSError as exc:
-            del self._starting[run]
-            if not isinstance(exc, BlockingIOError):
-                self.lose()
-            raise LaunchError(program, f"The process that runs bundled helpers: {exc.strerror}") from exc
-        return await started
+        except BlockingIOError as exc:
+            raise LaunchError(program, "Too many helpers are being started") from exc
+        except OSError:
+            self.lose()
+            return None
+        started: asyncio.Future[WarmChild] = asyncio.get_running_loop().create_future()
+        self._starting[run] = (program, started)
+        return started
 
     def signal(self, run: int, number: signal.Signals) -> None:
         """Signal the group of a run."""
