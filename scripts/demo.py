@@ -145,9 +145,9 @@ def environment_below(folder: Path) -> dict[str, str]:
     return environment
 
 
-def verify(shell: Shell, name: str) -> None:
+def verify(shell: Shell, name: str, ca_file: str) -> None:
     """Check a certificate against its CA and its key, with openssl. Raises DemoFailed."""
-    shell.run("openssl", "verify", "-CAfile", f"{name}-ca.pem", f"{name}.crt")
+    shell.run("openssl", "verify", "-CAfile", ca_file, f"{name}.crt")
     of_certificate = shell.run("openssl", "x509", "-in", f"{name}.crt", "-noout", "-pubkey", quiet=True)
     of_key = shell.run("openssl", "pkey", "-in", f"{name}.key", "-pubout", quiet=True)
     if of_certificate != of_key:
@@ -156,10 +156,9 @@ def verify(shell: Shell, name: str) -> None:
 
 
 def request(shell: Shell, folder: Path, name: str, *options: str) -> None:
-    """Ask for a certificate called *name*, wait for it, and check it."""
-    files = ["-f", f"{folder}/{name}.crt", "-k", f"{folder}/{name}.key", "-F", f"{folder}/{name}-ca.pem"]
+    """Ask for a certificate called *name* and wait for it."""
+    files = ["-f", f"{folder}/{name}.crt", "-k", f"{folder}/{name}.key"]
     shell.run("getcert", "request", *options, "-I", name, "-N", f"CN={name}.example.com", *files, "-w", "-v")
-    verify(shell, name)
 
 
 def enrol_with_scep(shell: Shell, folder: Path, scepserver: str, stack: ExitStack) -> None:
@@ -174,6 +173,7 @@ def enrol_with_scep(shell: Shell, folder: Path, scepserver: str, stack: ExitStac
     step("The daemon is told about it, and a second certificate is requested with the challenge password")
     shell.run("getcert", "add-scep-ca", "-c", "demo-scep", "-u", url)
     request(shell, folder, "scep", "-c", "demo-scep", "-L", CHALLENGE)
+    verify(shell, "scep", "depot/ca.pem")
 
 
 def run_demo(folder: Path, stack: ExitStack) -> None:
@@ -187,7 +187,8 @@ def run_demo(folder: Path, stack: ExitStack) -> None:
     shell.run("getcert", "list-cas")
 
     step("A certificate from the CA that is built in, called local")
-    request(shell, folder, "web", "-c", "local", "-D", "web.example.com")
+    request(shell, folder, "web", "-c", "local", "-D", "web.example.com", "-F", f"{folder}/ca.pem")
+    verify(shell, "web", "ca.pem")
 
     scepserver = find_scepserver()
     if scepserver is None:
@@ -206,7 +207,7 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with tempfile.TemporaryDirectory(prefix="certmongerd-demo-") as name, ExitStack() as stack:
+        with tempfile.TemporaryDirectory(prefix="demo-") as name, ExitStack() as stack:
             run_demo(Path(name), stack)
             step("Cleaning up: daemon and server are stopped, the folder is removed")
     except (DemoFailed, subprocess.TimeoutExpired) as error:
