@@ -35,6 +35,14 @@ def _plain(value: object) -> object:
     return _plain(value.value) if isinstance(value, Variant) else value
 
 
+def _properties_of(values: Mapping[str, object]) -> Properties:
+    return Properties({name: _plain(value) for name, value in values.items()})
+
+
+_ManagedObjects = Mapping[str, Mapping[str, Mapping[str, object]]]
+"""Path, interface, property."""
+
+
 class Client:
     """Calls to one daemon. Every method raises CommandFailed when the call fails."""
 
@@ -42,6 +50,7 @@ class Client:
         self._connection = connection
         self._verbose = verbose
         self._has_object_manager = True
+        self._managed: _ManagedObjects | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -85,35 +94,38 @@ class Client:
         values = answer[0] if answer else {}
         if not isinstance(values, Mapping):
             raise CommandFailed("Error parsing server response.")
-        return Properties({str(name): _plain(value) for name, value in values.items()})
+        return _properties_of(values)
 
-    def _managed_objects(self, interface: str) -> list[tuple[str, Properties]] | None:
-        """All objects of one kind in a single call; None when the daemon cannot do that."""
-        if not self._has_object_manager:
-            return None
+    def _managed_objects(self) -> _ManagedObjects | None:
+        """All objects in a single call; None when the daemon cannot do that.
+
+        The answer is kept: a command looks at the objects before it changes anything.
+        """
+        if self._managed is not None or not self._has_object_manager:
+            return self._managed
         try:
             answer = self._raw_call(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
         except BusError as exc:
-            if exc.name in (ERROR_SERVICE_UNKNOWN, ERROR_NAME_HAS_NO_OWNER, ERROR_NO_REPLY):
+            if exc.name in _HINTS and exc.name != ERROR_ACCESS_DENIED:
                 raise self._failure(exc) from exc
             # Older daemons do not know the interface, and their bus policy refuses it.
             self._has_object_manager = False
             return None
-        objects = answer[0] if answer else {}
-        if not isinstance(objects, Mapping):
+        if not answer or not isinstance(answer[0], Mapping):
             raise CommandFailed("Error parsing server response.")
+        self._managed = answer[0]
+        return self._managed
+
+    def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
+        managed = self._managed_objects()
+        if managed is None:
+            return [(path, self._properties(path, interface)) for path in self._paths(member)]
         found = [
-            (str(path), Properties({str(name): _plain(value) for name, value in interfaces[interface].items()}))
-            for path, interfaces in objects.items()
+            (path, _properties_of(interfaces[interface]))
+            for path, interfaces in managed.items()
             if interface in interfaces
         ]
         return sorted(found, key=lambda item: object_number(item[0]))
-
-    def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
-        found = self._managed_objects(interface)
-        if found is None:
-            found = [(path, self._properties(path, interface)) for path in self._paths(member)]
-        return found
 
     def _paths(self, member: str) -> list[str]:
         answer = self._call(ROOT_PATH, ROOT_INTERFACE, member)
@@ -221,8 +233,10 @@ class Client:
         return True
 
     def pause(self, timeout_s: float) -> None:
-        """Sleep until a signal comes, at most *timeout_s* seconds."""
+        """Sleep until a signal comes, at most *timeout_s* seconds; a burst of signals counts as one."""
         try:
-            self._connection.next_signal(timeout_s)
+            if self._connection.next_signal(timeout_s) is not None:
+                while self._connection.next_signal(0) is not None:
+                    pass
         except BusUnavailable as exc:
             raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc

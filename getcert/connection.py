@@ -12,10 +12,11 @@ from getcert.errors import ConnectionFailed
 
 
 def _bus_connection(address: str) -> BlockingConnection:
+    connection = _private_connection(address)
     try:
-        connection = BlockingConnection.connect(address)
         connection.hello()
     except (BusUnavailable, BusError) as exc:
+        connection.close()
         raise ConnectionFailed(address, str(exc)) from exc
     return connection
 

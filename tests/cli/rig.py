@@ -69,11 +69,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait_until(what: str, is_done: Callable[[], bool], log: Path) -> None:
+def _wait_until(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not is_done():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not start:\n{log.read_text()[-2000:]}")
+    while not is_up():
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise AssertionError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")
         time.sleep(0.02)
 
 
@@ -120,13 +120,13 @@ def _can_connect(address: str) -> bool:
 
 
 @contextmanager
-def _process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[None]:
+def _process(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/"
         )
     try:
-        yield
+        yield process
     finally:
         _end(process)
 
@@ -179,9 +179,9 @@ def running(daemon: Daemon | None, *, everybody_may_call: bool = True) -> Iterat
         )
         bus_log, daemon_log = state / "bus.log", state / "daemon.log"
         bus_command = ("dbus-daemon", f"--config-file={configuration}", "--nofork")
-        stack.enter_context(_process(bus_command, environment, bus_log))
-        _wait_until("the bus", lambda: _can_connect(address), bus_log)
+        bus = stack.enter_context(_process(bus_command, environment, bus_log))
+        _wait_until(lambda: _can_connect(address), bus, bus_log)
         if daemon is not None:
-            stack.enter_context(_process(daemon.command, environment, daemon_log))
-            _wait_until(daemon.name, lambda: _has_owner(address), daemon_log)
+            process = stack.enter_context(_process(daemon.command, environment, daemon_log))
+            _wait_until(lambda: _has_owner(address), process, daemon_log)
         yield Rig(directory=directory, state=state, environment=environment)
