@@ -40,7 +40,7 @@ KRB5_PRINCIPAL_NAME: Final = "1.3.6.1.5.2.2"
 MS_UPN: Final = "1.3.6.1.4.1.311.20.2.3"
 """otherName holding a user principal name as UTF8String."""
 
-NETSCAPE_CERT_TYPES: Final = ("client", "server", "email", "objsign", "reserved", "sslca", "emailca", "objca")
+NETSCAPE_CERT_TYPES: Final = ("client", "server", "email", "objsign", "reserved", "sslCA", "emailCA", "objCA")
 """Words for the bits of the Netscape certificate type, in bit order."""
 
 DIGESTS: Final[Mapping[str, hashes.HashAlgorithm]] = {

@@ -83,12 +83,16 @@ def certificate_facts(certificate: AnyCertificate) -> CertificateFacts:
 
 
 def adopt_template(template: Template, facts: CertificateFacts) -> Template:
-    """*template* with every unset field filled in from the certificate, so that a renewal asks for the same again."""
-    is_ca = template.is_ca or facts.is_ca
-    path_length = facts.ca_path_length if facts.is_ca and not template.is_ca else template.ca_path_length
+    """*template* with every unset field filled in from the certificate, so that a renewal asks for the same again.
+
+    CRL and OCSP locations are not taken over: they were the CA's to decide, and will be.
+    """
     subject_der, subject = template.subject_der, template.subject
     if not subject and not subject_der:
         subject_der, subject = facts.subject_der, facts.subject
+    is_ca, path_length = template.is_ca, template.ca_path_length
+    if not is_ca and facts.is_ca:
+        is_ca, path_length = True, max(facts.ca_path_length, -1)
     return replace(
         template,
         subject_der=subject_der,
@@ -100,12 +104,8 @@ def adopt_template(template: Template, facts: CertificateFacts) -> Template:
         ku=template.ku or facts.ku,
         eku=template.eku or facts.eku,
         is_ca=is_ca,
-        ca_path_length=max(path_length, -1),
-        crldp=template.crldp or facts.crldp,
-        freshest_crl=template.freshest_crl or facts.freshest_crl,
-        ocsp=template.ocsp or facts.ocsp,
+        ca_path_length=path_length,
         ns_comment=template.ns_comment or facts.ns_comment,
         profile=template.profile or facts.profile,
-        no_ocsp_check=template.no_ocsp_check or facts.no_ocsp_check,
         ns_certtype=template.ns_certtype or facts.ns_certtype,
     )

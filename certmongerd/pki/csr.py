@@ -12,7 +12,8 @@ from certmongerd.pki.algorithms import PrivateKey
 from certmongerd.pki.extensions import requested_extensions
 from certmongerd.pki.issue import key_identifier
 from certmongerd.pki.keys import sign, spki_of_key
-from certmongerd.pki.names import encode_name, fits_printable_string, format_name
+from certmongerd.pki.name_types import fits_printable_string
+from certmongerd.pki.names import encode_name, format_name, repaired_name
 from certmongerd.pki.pem import encode_pem
 
 
@@ -50,11 +51,11 @@ def build_csr(
 def requested_subject(template: Template, default_subject: str) -> bytes:
     """DER Name to ask for.
 
-    A name that was copied from a certificate keeps its very encoding for as long as nobody changes the text beside
-    it; text is only read again when it says something else than the DER.
+    A name that was copied from a certificate keeps its encoding for as long as nobody changes the text beside it;
+    text is only read again when it says something else than the DER. Only wrong PrintableStrings are put right.
     """
     if template.subject_der and not _is_changed(template):
-        return template.subject_der
+        return repaired_name(template.subject_der)
     return encode_name(template.subject or default_subject)
 
 
@@ -63,7 +64,7 @@ def _is_changed(template: Template) -> bool:
         return False
     try:
         copied = format_name(template.subject_der)
-    except InvalidValue:
+    except InvalidValue:  # the DER is no Name
         return True
     if template.subject == copied:
         return False

@@ -174,5 +174,5 @@ def _ms_template(specifier: str) -> bytes:
 
 def _certtype_bits(words: str) -> str:
     wanted = {word.strip().lower() for word in words.split(",")}
-    bits = "".join("1" if word in wanted else "0" for word in algorithms.NETSCAPE_CERT_TYPES)
+    bits = "".join("1" if word.lower() in wanted else "0" for word in algorithms.NETSCAPE_CERT_TYPES)
     return bits.rstrip("0")
