@@ -47,7 +47,7 @@ def has_fresh_messages(request: Request) -> bool:
     return bool(request.scep.nonce) and request.scep.nonce != request.scep.last_nonce
 
 
-def _submit(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
+def _submit(request: Request, _event: Continue, context: Context) -> Step:
     ca = context.ca
     if ca is None:
         return rest(request, State.NEED_CA)
@@ -236,7 +236,6 @@ def _have_scep_data(request: Request, _event: Continue, _context: Context) -> St
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NEED_TO_SUBMIT, Continue): _submit,
-    (State.NEED_TO_SUBMIT, TimerFired): _submit,
     (State.SUBMITTING, Issued): _issued,
     (State.SUBMITTING, Working): _working,
     (State.SUBMITTING, Rejected): _rejected,

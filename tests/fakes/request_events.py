@@ -70,7 +70,7 @@ from certmongerd.core.ids import CaName
 from certmongerd.core.model import CaCertLocations, Hook, KeyAlgorithm, KeyStorage, NamedCertificate, Request
 from certmongerd.core.step import Context, Policy
 
-ROOTS_CA: Final = replace(PLAIN_CA, root_certs=(NamedCertificate(nickname="root", pem="ROOT"),))
+ROOTS_CA: Final = replace(PLAIN_CA, id=CaName("roots"), root_certs=(NamedCertificate(nickname="root", pem="ROOT"),))
 CAS: Final = (PLAIN_CA, SCEP_CA, ROOTS_CA)
 
 FAILURES: Final[tuple[Event, ...]] = tuple(Failed(kind, "no luck") for kind in FailureKind)
