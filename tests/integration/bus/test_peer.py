@@ -49,12 +49,10 @@ async def test_the_address_is_abstract_random_and_tells_the_guid(peer: PeerServe
 
 @pytest.mark.parametrize("destination", [None, "org.fedorahosted.certmonger", "a.b", ":1.5"])
 async def test_the_destination_does_not_matter_and_may_be_missing(destination: str | None, peer: PeerServer) -> None:
-    """Defect 26."""
     assert await asyncio.to_thread(requests_of, peer.address, destination=destination) == ((),)
 
 
 async def test_a_path_socket_is_private_and_goes_away(api: CertmongerApi, tmp_path: Path) -> None:
-    """Defect 26."""
     path = tmp_path / "my socket"
     server = await PeerServer.start(str(path), api)
     try:
@@ -114,7 +112,7 @@ async def test_bad_locations_are_refused(location: str, api: CertmongerApi) -> N
 
 
 async def test_the_callers_uid_is_the_sockets(peer: PeerServer, service: FakeService, tmp_path: Path) -> None:
-    """Defect 3: it was the process id."""
+    """certmonger stores the process id."""
 
     def add() -> None:
         entries = file_request(f"{tmp_path}/a.crt") | {"cert-presave-command": Variant("s", "/bin/true")}

@@ -99,26 +99,8 @@ async def test_certmongers_own_getcert_is_content(
     if way == "private":
         environment = {"HOME": str(tmp_path), "CERTMONGER_PVT_ADDRESS": peer.address}
         arguments = ()
-    made = await run(
-        "getcert",
-        "request",
-        *arguments,
-        "-I",
-        "web",
-        "-c",
-        "local",
-        "-f",
-        f"{tmp_path}/a.crt",
-        "-k",
-        f"{tmp_path}/a.key",
-        "-N",
-        "CN=www",
-        "-D",
-        "www.example.com",
-        "-U",
-        "1.3.6.1.5.5.7.3.1",
-        **environment,
-    )
+    options = f"-I web -c local -f {tmp_path}/a.crt -k {tmp_path}/a.key -N CN=www -D www.example.com"
+    made = await run("getcert", "request", *arguments, *options.split(), "-U", "1.3.6.1.5.5.7.3.1", **environment)
     assert made == (0, 'New signing request "web" added.\n')
     (request,) = service.requests().values()
     assert (request.id, request.ca_name, request.template.hostname) == ("web", "local", ("www.example.com",))

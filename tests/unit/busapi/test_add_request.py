@@ -38,54 +38,56 @@ async def test_the_smallest_request_gets_the_defaults(
     assert len(await client.get_all(path)) == 35
 
 
+def everything(here: str, ca: str) -> dict[str, Variant]:
+    return {
+        "cert_storage": s("file"),
+        "cert-file": s(f"{here}/a.crt"),
+        "KEY_storage": s("File"),
+        "key-file": s(f"{here}/a.key"),
+        "KEY_PIN": s("secret"),
+        "key-type": s("ecdsa"),
+        "KEY_SIZE": Variant("n", 300),
+        "nickname": s("Web"),
+        "ca": s(ca),
+        "ca-profile": s("loses"),
+        "template-profile": s("server"),
+        "template-issuer": s("sub"),
+        "monitoring": b(False),
+        "RENEW": b(False),
+        "template-subject": s("CN=www"),
+        "KU": s("101"),
+        "EKU": texts("1.3.6.1.5.5.7.3.1,id-kp-clientAuth", ""),
+        "dns": texts("www", "", "www"),
+        "EMAIL": texts("a@b"),
+        "PRINCIPAL": texts("host/www@R"),
+        "template-ip-address": texts("192.0.2.1", "2001:db8::1"),
+        "template-is-ca": b(True),
+        "template-ca-path-length": Variant("i", 2),
+        "template-ocsp": texts("http://o"),
+        "template-crldp": texts("http://c"),
+        "template-freshest-crl": texts("http://f"),
+        "template-ns-comment": s("note"),
+        "template-ns-certtype": s("server"),
+        "template-ms-certificate-template": s("1.2.3:4"),
+        "template-challenge-password": s("hush"),
+        "cert-presave-command": s("/bin/stop"),
+        "cert-postsave-command": s("/bin/start"),
+        "root-cert-files": texts(f"{here}/root.pem"),
+        "other-cert-files": texts(f"{here}/other.pem"),
+        "root-other-cert-nssdbs": texts("sql:" + here),
+        "cert-owner": s("web:web"),
+        "key-owner": s("web"),
+        "cert-perms": x(0o644),
+        "key-perms": x(0o600),
+        "nss-user": s("nobody"),
+    }
+
+
 async def test_every_setting_arrives(client: Client, service: FakeService, tmp_path: Path) -> None:
     ca = await service.add_ca(Ca(id=CaName("local")))
     here = str(tmp_path)
 
-    await client.add(
-        {
-            "cert_storage": s("file"),
-            "cert-file": s(f"{here}/a.crt"),
-            "KEY_storage": s("File"),
-            "key-file": s(f"{here}/a.key"),
-            "KEY_PIN": s("secret"),
-            "key-type": s("ecdsa"),
-            "KEY_SIZE": Variant("n", 300),
-            "nickname": s("Web"),
-            "ca": s(ca),
-            "ca-profile": s("loses"),
-            "template-profile": s("server"),
-            "template-issuer": s("sub"),
-            "monitoring": b(False),
-            "RENEW": b(False),
-            "template-subject": s("CN=www"),
-            "KU": s("101"),
-            "EKU": texts("1.3.6.1.5.5.7.3.1,id-kp-clientAuth", ""),
-            "dns": texts("www", "", "www"),
-            "EMAIL": texts("a@b"),
-            "PRINCIPAL": texts("host/www@R"),
-            "template-ip-address": texts("192.0.2.1", "2001:db8::1"),
-            "template-is-ca": b(True),
-            "template-ca-path-length": Variant("i", 2),
-            "template-ocsp": texts("http://o"),
-            "template-crldp": texts("http://c"),
-            "template-freshest-crl": texts("http://f"),
-            "template-ns-comment": s("note"),
-            "template-ns-certtype": s("server"),
-            "template-ms-certificate-template": s("1.2.3:4"),
-            "template-challenge-password": s("hush"),
-            "cert-presave-command": s("/bin/stop"),
-            "cert-postsave-command": s("/bin/start"),
-            "root-cert-files": texts(f"{here}/root.pem"),
-            "other-cert-files": texts(f"{here}/other.pem"),
-            "root-other-cert-nssdbs": texts("sql:" + here),
-            "cert-owner": s("web:web"),
-            "key-owner": s("web"),
-            "cert-perms": x(0o644),
-            "key-perms": x(0o600),
-            "nss-user": s("nobody"),
-        }
-    )
+    await client.add(everything(here, ca))
 
     request = only(service)
     assert request.id == "Web"
@@ -300,7 +302,7 @@ for check, location in ((check_file, sys.argv[1] + "/a.crt"), (check_database, "
 
 
 def test_missing_permissions_are_called_that() -> None:
-    """Rows 8, 12 and, for keys, defect 16. Root may access everything, so nobody tries."""
+    """Root may access everything, so nobody tries."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
 

@@ -142,7 +142,6 @@ async def test_a_request_removed_while_the_call_waited_is_unknown(
 
 
 async def test_a_caller_that_wants_no_reply_gets_none(client: Client, service: FakeService) -> None:
-    """Defect 28."""
     body = ("quiet", "", ())
 
     assert await client.message(ROOT_PATH, ROOT_INTERFACE, "add_known_ca", "ssas", body, no_reply=True) is None

@@ -37,7 +37,7 @@ async def test_it_answers_with_the_requests_own_path_and_restarts_it(
 async def test_every_list_goes_to_its_own_field(
     client: Client, service: FakeService, path: str, tmp_path: Path
 ) -> None:
-    """Defect 8: other-cert-files used to end up in the databases."""
+    """certmonger writes other-cert-files into the databases."""
     here = str(tmp_path)
     await client.modify(path, {"other-cert-files": texts(here + "/o.pem"), "other-cert-nssdbs": texts(here)})
 
@@ -46,7 +46,6 @@ async def test_every_list_goes_to_its_own_field(
 
 
 async def test_the_present_nickname_is_no_duplicate(client: Client, service: FakeService, path: str) -> None:
-    """Defect 18."""
     await client.modify(path, {"NICKNAME": s("one")})
     await client.modify(path, {"NICKNAME": s("ONE")})
 
@@ -55,7 +54,7 @@ async def test_the_present_nickname_is_no_duplicate(client: Client, service: Fak
 
 @pytest.mark.parametrize("nickname", ["", "a\nb"])
 async def test_a_nickname_that_cannot_be_stored_is_refused(nickname: str, client: Client, path: str) -> None:
-    """Defect 17."""
+    """certmonger takes it and cannot load the request any more."""
     name, body = await client.error(path, REQUEST_INTERFACE, "modify", "a{sv}", ({"NICKNAME": s(nickname)},))
 
     assert (name, body[1]) == ("org.fedorahosted.certmonger.bad_arg", "NICKNAME")
@@ -93,7 +92,7 @@ async def test_key_type_and_size_are_for_the_next_key(
     service: FakeService,
     path: str,
 ) -> None:
-    """Defect 19: the size is raised to the minimum here too."""
+    """The size is raised to the minimum here too."""
     await client.modify(path, entries)
 
     key = stored(service, path).key
@@ -135,7 +134,6 @@ async def test_a_subject_copied_from_a_certificate_is_replaced(client: Client, s
 
 
 async def test_properties_certmonger_forgot_can_be_set(client: Client, service: FakeService, path: str) -> None:
-    """Defect 13."""
     await client.modify(path, {"template-freshest-crl": texts("http://f"), "template-ns-certtype": s("client")})
 
     template = stored(service, path).template

@@ -138,8 +138,8 @@ async def test_getters_answer_what_is_known_and_nothing_else(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("ca", f"{ROOT_PATH}/cas/CA1"),  # defect 5
-        ("ca-profile", "server"),  # defect 14
+        ("ca", f"{ROOT_PATH}/cas/CA1"),  # a path below requests/ in certmonger
+        ("ca-profile", "server"),  # never readable in certmonger
         ("template-profile", "server"),
         ("template-ca-path-length", 3),
         ("cert-chain", (("c", "P"),)),
@@ -224,7 +224,7 @@ async def test_set_clears(client: Client, issued: ObjectPath) -> None:
 async def test_at_most_one_ca_is_the_default(
     api: CertmongerApi, client: Client, service: FakeService, ca: ObjectPath
 ) -> None:
-    """Defects 1 and 2: asking is harmless, and the former default is stored too."""
+    """Asking is harmless, which kills certmonger, and the former default is stored too."""
     other = await service.add_ca(Ca(id=CaName("other"), is_default=True))
     recorder = Recorder(api)
 

@@ -41,7 +41,6 @@ async def test_each_transition_is_one_signal_with_what_changed(
 
 
 async def test_what_became_unset_is_invalidated(api: CertmongerApi, service: FakeService, path: ObjectPath) -> None:
-    """Defect 23."""
     service.set_request(path, replace(service.requests()[path], ca_error="oops", csr="x"))
     recorder = Recorder(api)
 
@@ -62,7 +61,7 @@ async def test_a_change_nobody_can_see_is_no_signal(api: CertmongerApi, service:
 async def test_secrets_are_announced_without_their_value(
     name: str, api: CertmongerApi, client: Client, path: ObjectPath
 ) -> None:
-    """Defect 4."""
+    """Every local user may listen to signals."""
     recorder = Recorder(api)
 
     await client.set(path, name, s("sesame"))
