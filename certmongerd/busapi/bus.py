@@ -1,7 +1,6 @@
 """The daemon on a message bus: name, calls, callers, signals."""
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections import OrderedDict
@@ -10,7 +9,7 @@ from typing import Final
 from certmongerd.api import BUS_NAME, DBUS_NAME, DBUS_PATH
 from certmongerd.busapi.address import InvalidAddress, parse_addresses
 from certmongerd.busapi.calls import CallQueues
-from certmongerd.busapi.connection import Connection
+from certmongerd.busapi.connection import Connection, log_failure
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import BusError, BusUnavailable, NameTaken
 from certmongerd.busapi.sasl import AuthenticationRejected, ClientAuthentication
@@ -75,7 +74,7 @@ class BusConnection:
         self._task = asyncio.create_task(
             connection.run(self._on_call, self._calls.idle), name=f"bus connection {connection.label}"
         )
-        self._task.add_done_callback(_log_failure)
+        self._task.add_done_callback(log_failure)
         self.unique_name = ""
 
     @property
@@ -123,8 +122,7 @@ class BusConnection:
         """Send what is queued, then close. The name is free afterwards."""
         self._api.detach(self)
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait({self._task})  # its failure, if any, is in the log
 
     def emit(self, encoded: bytes) -> None:
         """Broadcast a signal (SignalSink); while the bus is far behind, signals are dropped, replies are not."""
@@ -179,8 +177,3 @@ class BusConnection:
 def _number(credentials: object, key: str) -> int | None:
     variant = credentials.get(key) if isinstance(credentials, dict) else None
     return variant.value if isinstance(variant, Variant) and isinstance(variant.value, int) else None
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("%s failed", task.get_name(), exc_info=task.exception())

@@ -200,3 +200,9 @@ class Connection:
         for answer in self._replies.values():
             if not answer.done():
                 answer.set_exception(BusUnavailable(self.label, "the connection was closed"))
+
+
+def log_failure(task: asyncio.Task[None]) -> None:
+    """Done callback: a task that ended by an exception says so in the log."""
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("%s failed", task.get_name(), exc_info=task.exception())

@@ -14,7 +14,7 @@ from typing import Final
 from certmongerd.api import DBUS_NAME, DBUS_PATH
 from certmongerd.busapi.address import Address, InvalidAddress, parse_listen_address, private_address
 from certmongerd.busapi.calls import CallQueues
-from certmongerd.busapi.connection import Connection
+from certmongerd.busapi.connection import Connection, log_failure
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import ListenFailed
 from certmongerd.busapi.sasl import AuthenticationRejected, ServerAuthentication
@@ -103,6 +103,7 @@ class PeerServer:
         self._inode = _inode(self._path) if self._path else None
         self._clients = 0
         self._task = asyncio.create_task(self._accept(), name=f"private socket {address}")
+        self._task.add_done_callback(log_failure)
 
     @classmethod
     async def start(cls, location: str | None, api: CertmongerApi) -> "PeerServer":
@@ -117,8 +118,7 @@ class PeerServer:
     async def close(self) -> None:
         """Disconnect all clients and remove the socket."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait({self._task})  # its failure, if any, is in the log
         self._listener.close()
         if self._path and self._inode and _inode(self._path) == self._inode:
             os.unlink(self._path)
