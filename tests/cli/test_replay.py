@@ -1,6 +1,8 @@
 """The recorded transcripts, replayed with this client against a running daemon."""
 
+import difflib
 import hashlib
+import re
 import shlex
 import socket
 import ssl
@@ -11,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from cli.rig import ORIGINAL, REALM, Daemon, Rig, installed, running
+from cli.rig import ORIGINAL, OWN, REALM, Daemon, Rig, installed, running
 from cli.transcripts import Transcript, fill, fold_helper_lines, output_pattern, scenarios
 
-DAEMONS = (ORIGINAL,)
+DAEMONS = (ORIGINAL, OWN)
 SCENARIOS = scenarios()
 AS_NOBODY = (sys.executable, str(Path(__file__).parent / "as_nobody.py"))
 ONLY = {"nss": "certmonger", "temporary": "certmongerd"}
@@ -46,10 +48,22 @@ SAME_AS = {
 }
 """Wrong too: a name in another case is found and then shows nothing, and a token's name is not looked at."""
 
+REASON_AFTER = "\tstatus: NEED_GUIDANCE\n"
+"""certmongerd tells as ca-error why it needs guidance, where certmonger is silent when the CA gave no reason."""
+IDENTITY = "(certmongerd "
+"""certmongerd's helpers name their own program in a CA's identification."""
+
+
+def as_certmonger_would(text: str) -> str:
+    """Output without what certmongerd tells on purpose beyond certmonger: one reason, and its own name."""
+    without_reasons = re.sub(rf"({re.escape(REASON_AFTER)})\tca-error: .*\n", r"\1", text)
+    return without_reasons.replace(IDENTITY, "(certmonger ")
+
 
 @dataclass(frozen=True)
 class Player:
     rig: Rig
+    daemon: Daemon
 
     def known(self) -> dict[str, str]:
         return {
@@ -82,7 +96,7 @@ class Player:
             self.prepare(line)
         if transcript.number in SAME_AS:
             same = self.rig.run(self.argv(SAME_AS[transcript.number]))
-            transcript = replace(transcript, stdout=tuple(same.stdout.splitlines()), exit=0)
+            transcript = replace(transcript, stdout=tuple(self.comparable(same.stdout).splitlines()), exit=0)
         elif transcript.is_defect:
             corrected, status = CORRECTED[transcript.number]
             transcript = replace(transcript, stdout=corrected, exit=status, stderr=())
@@ -93,20 +107,27 @@ class Player:
             cwd=self.rig.directory if transcript.cwd else None,
             env={name: value} if name else {},
         )
-        stdout = self.with_recorded_root(fold_helper_lines(finished.stdout))
+        stdout = self.comparable(finished.stdout)
         matches = output_pattern(transcript.stdout, self.known()).fullmatch(stdout)
         if transcript.records_stderr:
             matches = matches and output_pattern(transcript.stderr, self.known()).fullmatch(finished.stderr)
         if matches and finished.returncode == transcript.exit:
             return ""
-        return "\n".join(
-            (
-                f"{transcript.number:03} {transcript.title}: {transcript.command}",
-                *(f"  -{line}" for line in (f"exit {transcript.exit}", *transcript.stdout, *transcript.stderr)),
-                *(f"  +{line}" for line in (f"exit {finished.returncode}", *stdout.splitlines())),
-                *(f"  !{line}" for line in finished.stderr.splitlines()),
-            )
-        )
+        head = f"{transcript.number:03} {transcript.title}: {transcript.command}"
+        recorded = [f"exit {transcript.exit}", *transcript.stdout, *transcript.stderr]
+        shown = [f"exit {finished.returncode}", *stdout.splitlines(), *finished.stderr.splitlines()]
+        return "\n".join((head, *difflib.unified_diff(recorded, self.masked(shown), "recorded", "shown", lineterm="")))
+
+    def masked(self, lines: list[str]) -> list[str]:
+        """Output with this run's own values as placeholders, for a readable difference."""
+        text = "\n".join(lines)
+        for name, value in self.known().items():
+            text = text.replace(value, f"<{name}>")
+        return text.splitlines()
+
+    def comparable(self, stdout: str) -> str:
+        text = self.with_recorded_root(fold_helper_lines(stdout))
+        return as_certmonger_would(text) if self.daemon is OWN else text
 
     def with_recorded_root(self, text: str) -> str:
         """*text* with the thumbprints of this run's root certificate replaced by those of the recording."""
@@ -130,6 +151,6 @@ def cases() -> Iterator[tuple[Daemon, str]]:
 def test_a_recorded_scenario_gives_the_recorded_output_streams_and_statuses(daemon: Daemon, scenario: str) -> None:
     present = None if scenario in WITHOUT_DAEMON else daemon
     with running(present, everybody_may_call=scenario not in CLOSED_BUS) as rig:
-        player = Player(rig)
+        player = Player(rig, daemon)
         differences = [player.play(transcript) for transcript in SCENARIOS[scenario]]
     assert not "".join(differences), "\n".join(filter(None, differences))
