@@ -1,12 +1,10 @@
 """Certificates: PEM and back, and the facts that the daemon remembers of one."""
 
-from dataclasses import replace
-
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certmongerd.core.errors import InvalidValue
-from certmongerd.core.model import CertificateFacts, Template
+from certmongerd.core.model import CertificateFacts
 from certmongerd.pki import der
 from certmongerd.pki.der import DerError
 from certmongerd.pki.facts import read_facts
@@ -16,7 +14,6 @@ from certmongerd.pki.pem import encode_pem, pem_blocks
 __all__ = [
     "AnyCertificate",
     "ParsedCertificate",
-    "adopt_template",
     "certificate_facts",
     "is_certificate_label",
     "parse_certificate",
@@ -80,32 +77,3 @@ def certificate_facts(certificate: AnyCertificate) -> CertificateFacts:
     Extensions and names that cannot be read are left out: monitoring an odd certificate beats losing it.
     """
     return read_facts(parsed(certificate))
-
-
-def adopt_template(template: Template, facts: CertificateFacts) -> Template:
-    """*template* with every unset field filled in from the certificate, so that a renewal asks for the same again.
-
-    CRL and OCSP locations are not taken over: they were the CA's to decide, and will be.
-    """
-    subject_der, subject = template.subject_der, template.subject
-    if not subject and not subject_der:
-        subject_der, subject = facts.subject_der, facts.subject
-    is_ca, path_length = template.is_ca, template.ca_path_length
-    if not is_ca and facts.is_ca:
-        is_ca, path_length = True, max(facts.ca_path_length, -1)
-    return replace(
-        template,
-        subject_der=subject_der,
-        subject=subject,
-        hostname=template.hostname or facts.hostname,
-        email=template.email or facts.email,
-        principal=template.principal or facts.principal,
-        ip_address=template.ip_address or facts.ip_address,
-        ku=template.ku or facts.ku,
-        eku=template.eku or facts.eku,
-        is_ca=is_ca,
-        ca_path_length=path_length,
-        ns_comment=template.ns_comment or facts.ns_comment,
-        profile=template.profile or facts.profile,
-        ns_certtype=template.ns_certtype or facts.ns_certtype,
-    )

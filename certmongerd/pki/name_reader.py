@@ -8,6 +8,8 @@ from certmongerd.pki import der
 from certmongerd.pki.name_types import TYPED, attribute_string
 
 _DOTTED: Final = re.compile(r"(?i:OID\.)?([0-9]+(?:\.[0-9]+)+)\Z")
+_BLANKS: Final = (" ", "\t", "\r", "\n")
+"""What is trimmed; other white space may be meant."""
 
 
 class NameReader:
@@ -34,7 +36,7 @@ class NameReader:
 
     def _pair(self) -> tuple[str, bytes]:
         equals = self._text.find("=", self._at)
-        word = self._text[self._at : equals if equals >= 0 else None].strip()
+        word = self._text[self._at : equals if equals >= 0 else None].strip("".join(_BLANKS))
         if equals < 0:
             raise self._refuse(f'"{word}" is no type=value pair (a comma inside a value needs a backslash)')
         self._at = equals + 1
@@ -58,7 +60,7 @@ class NameReader:
         return dotted[1]
 
     def _skip_blanks(self) -> None:
-        while self._text[self._at : self._at + 1].isspace():
+        while self._text[self._at : self._at + 1] in _BLANKS:
             self._at += 1
 
     def _hexadecimal(self) -> bytes:
@@ -94,7 +96,7 @@ class NameReader:
                 raise self._refuse("a quotation mark inside a value needs a backslash")
             is_escaped = self._text[self._at] == "\\"
             octets += self._character()
-            if is_escaped or not self._text[self._at - 1].isspace():
+            if is_escaped or self._text[self._at - 1] not in _BLANKS:
                 significant = len(octets)
         return self._decoded(octets[:significant])
 

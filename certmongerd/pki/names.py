@@ -41,7 +41,8 @@ def encode_name(text: str) -> bytes:
     empty Name. Everything else raises `InvalidValue("template-subject", …)`.
     """
     if "=" not in text:
-        rdns = [[("2.5.4.3", attribute_string("2.5.4.3", text.strip()))]] if text.strip() else []
+        common_name = text.strip(" \t\r\n")
+        rdns = [[("2.5.4.3", attribute_string("2.5.4.3", common_name))]] if common_name else []
     else:
         rdns = NameReader(text).rdns()
     return der.sequence(*(der.set_of(*(der.sequence(der.oid(oid), value) for oid, value in rdn)) for rdn in rdns))

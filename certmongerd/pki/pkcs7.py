@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
@@ -44,6 +45,6 @@ def certificates_of(encoded: bytes) -> tuple[ParsedCertificate, ...]:
 def _certificates_by_library(encoded: bytes) -> tuple[ParsedCertificate, ...]:
     try:
         found = pkcs7.load_der_pkcs7_certificates(encoded)
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise InvalidValue("certificate", f"The PKCS #7 data cannot be read: {exc}") from exc
     return tuple(parse_der_certificate(certificate.public_bytes(Encoding.DER)) for certificate in found)

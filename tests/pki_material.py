@@ -1,0 +1,81 @@
+"""Keys and certificates for tests of pki and keystore; keys are made once per run."""
+
+from datetime import UTC, datetime
+from functools import cache
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from certmongerd.core.model import KeyAlgorithm, Template
+from certmongerd.pki import algorithms, der
+from certmongerd.pki.certs import ParsedCertificate, parse_der_certificate
+from certmongerd.pki.extensions import requested_extensions
+from certmongerd.pki.issue import Extension, key_identifier
+from certmongerd.pki.keys import PrivateKey, generate_private_key, sign, spki_of_key
+from certmongerd.pki.names import encode_name
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@cache
+def ec_key(name: str) -> PrivateKey:
+    """The EC key called *name*, the same throughout a run."""
+    del name
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@cache
+def rsa_key(name: str) -> PrivateKey:
+    """The RSA key called *name*, the same throughout a run."""
+    del name
+    return generate_private_key(KeyAlgorithm.RSA, 2048)
+
+
+def raw_certificate(
+    *,
+    subject: bytes = b"",
+    issuer: bytes = b"",
+    serial: bytes = b"\x05",
+    not_after: bytes = b"360102030405Z",
+    extensions: bytes = b"",
+    key: PrivateKey | None = None,
+) -> bytes:
+    """DER certificate with parts as given, be they right or wrong; *extensions* is what stands behind the key."""
+    subject = subject or encode_name("CN=raw")
+    algorithm = der.sequence(der.oid("1.2.840.10045.4.3.2"))
+    validity = der.sequence(der.encode(der.UTC_TIME, b"250102030405Z"), der.encode(der.UTC_TIME, not_after))
+    to_be_signed = der.sequence(
+        der.context(0, der.integer(2)),
+        der.encode(der.INTEGER, serial),
+        algorithm,
+        issuer or subject,
+        validity,
+        subject,
+        spki_of_key(key or ec_key("raw")),
+        extensions,
+    )
+    signature = sign(ec_key("signer"), to_be_signed, "sha256")
+    return der.sequence(to_be_signed, algorithm, der.bit_string(signature))
+
+
+def extended(*extensions: Extension) -> bytes:
+    """The extensions field of a certificate."""
+    return der.context(3, der.sequence(*(extension.encoded for extension in extensions)))
+
+
+def certificate(
+    template: Template, *, key: PrivateKey | None = None, issuer: str = "", authority: PrivateKey | None = None
+) -> ParsedCertificate:
+    """A certificate with what *template* asks for; *authority*'s key makes the authority key identifier."""
+    key = key or ec_key("leaf")
+    extensions = list(requested_extensions(template, subject_key_identifier=key_identifier(spki_of_key(key))))
+    if authority is not None:
+        value = der.sequence(der.encode(0x80, key_identifier(spki_of_key(authority))))
+        extensions.append(Extension.build(algorithms.AUTHORITY_KEY_IDENTIFIER, value))
+    subject = template.subject_der or encode_name(template.subject)
+    encoded = raw_certificate(
+        subject=subject,
+        issuer=encode_name(issuer) if issuer else subject,
+        extensions=extended(*extensions),
+        key=key,
+    )
+    return parse_der_certificate(encoded)
