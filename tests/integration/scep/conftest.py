@@ -1,0 +1,31 @@
+"""The test responder, and a way to run scep-submit in this process."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from fakes.scep_responder import Responder
+from scep_run import Finished, RunHelper
+
+from certmonger_helpers.protocol import run
+from certmonger_helpers.scep_submit import HELPER
+
+
+@pytest.fixture
+def responder() -> Iterator[Responder]:
+    with Responder() as server:
+        yield server
+
+
+@pytest.fixture
+def helper(capsysbinary: pytest.CaptureFixture[bytes]) -> RunHelper:
+    """`helper(*arguments, **variables)` runs scep-submit with CERTMONGER_* variables."""
+
+    def run_helper(*arguments: str, **variables: str) -> Finished:
+        sys.stdout.flush()
+        capsysbinary.readouterr()
+        environ = {f"CERTMONGER_{name}": value for name, value in variables.items()}
+        status = run(HELPER, arguments, environ)
+        return Finished(status=status, output=capsysbinary.readouterr().out.decode())
+
+    return run_helper
