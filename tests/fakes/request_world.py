@@ -162,8 +162,7 @@ class Disk:
         if swapped:
             self.spki = self.candidate
         self.candidate = None
-        assert self.pending is not None
-        self.certificate = (request.cert, self.pending)
+        self.certificate = (request.cert, self.pending or facts(spki=issued_for))
         return CertSaved(key_swapped=swapped)
 
     pending: CertificateFacts | None = None
