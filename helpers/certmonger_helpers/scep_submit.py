@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -81,13 +82,18 @@ def _usage_error(line: str) -> Unconfigured:
     return Unconfigured(f"{line}\n{build_parser(HELPER).format_usage()}")
 
 
+def _required_url(options: argparse.Namespace) -> str:
+    """The URL of the service. Raises Unconfigured."""
+    if not options.url:
+        raise _usage_error("No SCEP URL (-u) given")
+    return check_url(options.url)
+
+
 def _with_server(
     given: HelperInput, options: argparse.Namespace, task: Callable[[ScepServer], Awaitable[_Result]]
 ) -> _Result:
     """Run *task* with the server that the options name, within the time limit of a run."""
-    if not options.url:
-        raise _usage_error("No SCEP URL (-u) given")
-    url = check_url(options.url)
+    url = _required_url(options)
     identifier = options.ca_identifier if options.ca_identifier is not None else given.scep_ca_identifier
     limits = Limits()
 
@@ -126,31 +132,38 @@ def fetch_ca_certificates(given: HelperInput, options: argparse.Namespace) -> Re
 
 def submit_request(given: HelperInput, options: argparse.Namespace) -> Reply:
     """SUBMIT: send a PKCSReq or RenewalReq."""
-    kind = "PKCSReq"
-    candidates = _candidates(options, given.pkcsreq, given.pkcsreq_rekey, kind)
-    chosen = Candidates(kind=kind, accepted=ENROLMENTS, prefers_rekey=options.non_renewal, **candidates)
-    trusted = _trusted(given, options)
-    return _with_server(given, options, lambda server: submit(server, chosen, trusted))
+    return _send(given, options, Candidates(kind="PKCSReq", accepted=ENROLMENTS), given.pkcsreq, given.pkcsreq_rekey)
 
 
 def poll_request(given: HelperInput, options: argparse.Namespace) -> Reply:
     """POLL: send a CertPoll."""
-    kind = "GetCertInitial"
-    candidates = _candidates(options, given.getcertinitial, given.getcertinitial_rekey, kind)
-    chosen = Candidates(kind=kind, accepted=POLLS, prefers_rekey=options.non_renewal, **candidates)
+    expected = Candidates(kind="GetCertInitial", accepted=POLLS)
+    return _send(given, options, expected, given.getcertinitial, given.getcertinitial_rekey)
+
+
+def _send(given: HelperInput, options: argparse.Namespace, expected: Candidates, plain: str, rekey: str) -> Reply:
+    """Send one of the PEM messages *plain* and *rekey*, which have to be as *expected*."""
+    _required_url(options)
+    candidates = _candidates(options, expected, plain, rekey)
     trusted = _trusted(given, options)
-    return _with_server(given, options, lambda server: submit(server, chosen, trusted))
+    return _with_server(given, options, lambda server: submit(server, candidates, trusted))
 
 
-def _candidates(options: argparse.Namespace, plain: str, rekey: str, kind: str) -> dict[str, bytes]:
-    """DER of the messages given: an operand wins over variables, these over standard input. Raises NeedMessages."""
+def _candidates(options: argparse.Namespace, expected: Candidates, plain: str, rekey: str) -> Candidates:
+    """The messages given: an operand wins over variables, these over standard input. Raises NeedMessages."""
+    kind = expected.kind
     if options.message:
-        return {"plain": message_of_file(options.message, kind)}
+        return replace(expected, plain=message_of_file(options.message, kind))
     if not plain and not rekey:
         plain = standard_input()
     if not plain and not rekey:
         raise NeedMessages(f"No {kind} message given")
-    return {name: message_of_text(text, kind) for name, text in (("plain", plain), ("rekey", rekey)) if text}
+    return replace(
+        expected,
+        plain=message_of_text(plain, kind) if plain else b"",
+        rekey=message_of_text(rekey, kind) if rekey else b"",
+        prefers_rekey=options.non_renewal,
+    )
 
 
 def _trusted(given: HelperInput, options: argparse.Namespace) -> TrustedCertificates:

@@ -213,8 +213,13 @@ class ReplyPlan:
         return replace(self, signature=replace(self.signature, **changes))  # type: ignore[arg-type]  # test shorthand
 
 
-def reply_to(request: ReceivedMessage, authority: Authority, plan: ReplyPlan = ReplyPlan()) -> bytes:
-    """The body of the answer to *request*."""
+def reply_to(
+    request: ReceivedMessage,
+    authority: Authority,
+    plan: ReplyPlan = ReplyPlan(),
+    csr: x509.CertificateSigningRequest | None = None,
+) -> bytes:
+    """The body of the answer to *request*; *csr* is the one that a poll is about."""
     values: dict[str, bytes] = {
         MESSAGE_TYPE: tlv(plan.string_tag, b"3"),
         TRANSACTION_ID: tlv(plan.string_tag, request.transaction_id.encode()),
@@ -228,13 +233,15 @@ def reply_to(request: ReceivedMessage, authority: Authority, plan: ReplyPlan = R
         values[FAIL_INFO_TEXT] = tlv(UTF8, plan.fail_info_text.encode())
     plan.alter(values)
     signer = plan.signer or authority.ra
-    return sign(_content(request, authority, plan), values, signer.key, signer.certificate, plan.signature)
+    return sign(_content(request, authority, plan, csr), values, signer.key, signer.certificate, plan.signature)
 
 
-def _content(request: ReceivedMessage, authority: Authority, plan: ReplyPlan) -> bytes | None:
+def _content(
+    request: ReceivedMessage, authority: Authority, plan: ReplyPlan, csr: x509.CertificateSigningRequest | None
+) -> bytes | None:
     if plan.content != b"unset":
         return plan.content
     if plan.status != "0":
         return None
-    payload = certificates_only([authority.issue(request.csr)]) if plan.payload is None else plan.payload
+    payload = certificates_only([authority.issue(csr or request.csr)]) if plan.payload is None else plan.payload
     return envelope(payload, plan.recipients or [request.signer], plan.envelope)

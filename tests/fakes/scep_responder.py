@@ -124,9 +124,14 @@ class Scenario:
         return Answer(
             status=made.status,
             content_type=made.content_type,
-            body=made.body or reply_to(request, self.authority, plan),
+            body=made.body or reply_to(request, self.authority, plan, self._csr_of(request)),
             behaviour=made.behaviour,
         )
+
+    def _csr_of(self, request: ReceivedMessage) -> x509.CertificateSigningRequest | None:
+        """The signing request of the transaction; None when it was never sent."""
+        enrolments = [each for each in self.received if each.message_type != "20"]
+        return next((each.csr for each in enrolments if each.transaction_id == request.transaction_id), None)
 
     def check(self) -> None:
         """Fail for anything that no client may do."""

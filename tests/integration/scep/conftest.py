@@ -11,6 +11,14 @@ from certmonger_helpers.protocol import run
 from certmonger_helpers.scep_submit import HELPER
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's proxies are not for servers of the test."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 @pytest.fixture
 def responder() -> Iterator[Responder]:
     with Responder() as server:
