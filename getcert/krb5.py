@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from getcert.errors import CommandFailed
@@ -52,12 +52,12 @@ class _Profile:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             self._parse(iter(file.read().splitlines()))
 
-    def _include(self, directory: bool, path: str) -> None:  # noqa: FBT001 -- two words of the file's syntax
+    def _include(self, read: Callable[[str], None], path: str) -> None:
         self._included += 1
         if self._included > _MAX_INCLUDES:
             raise _config_error(_BAD_CONFIG)
         try:
-            (self._read_directory if directory else self._read_file)(path)
+            read(path)
         except OSError as exc:
             raise _config_error(_MISSING_INCLUDE) from exc
 
@@ -74,7 +74,7 @@ class _Profile:
                     raise _config_error(_BAD_CONFIG)
                 brace_expected, depth = False, depth + 1
             elif include := re.fullmatch(r"include(dir)?\s+(/.*)", line):
-                self._include(include[1] is not None, include[2])
+                self._include(self._read_directory if include[1] else self._read_file, include[2])
             elif section is None and _FOREIGN_MODULE.match(line):
                 return
             elif line.startswith("["):
@@ -121,7 +121,8 @@ def read_default_realm(environment: Mapping[str, str]) -> str | None:
 
 def _split_principal(name: str) -> tuple[list[str], str | None] | None:
     """Components and realm with the escapes resolved; None for something malformed."""
-    components, realm, current = [""], None, 0
+    components: list[str] = [""]
+    realm: str | None = None
     characters = iter(name)
     for character in characters:
         piece = character
@@ -139,10 +140,9 @@ def _split_principal(name: str) -> tuple[list[str], str | None] | None:
             if realm is not None:
                 return None
             components.append("")
-            current += 1
             continue
         if realm is None:
-            components[current] += piece
+            components[-1] += piece
         else:
             realm += piece
     return components, realm
