@@ -42,10 +42,10 @@ test: packages dev
 	$(python) -m pytest $(PYTEST_ARGS)
 
 lint: dev
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(python) -m mypy $(sources)
-	$(VENV)/bin/lint-imports
+	@status=0; \
+	for check in "ruff check ." "ruff format --check ." "mypy $(sources)" "lint-imports --no-logo"; do \
+	    echo "$$check"; $(VENV)/bin/$$check || status=1; \
+	done; exit $$status
 
 format: dev
 	$(VENV)/bin/ruff check --fix .
