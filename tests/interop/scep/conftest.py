@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,19 +43,20 @@ def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path
     pytest.fail(f"scepserver did not start:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def scepserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScepServerProcess]:
+def _program() -> str:
     program = shutil.which("scepserver")
     if program is None:
         pytest.fail("scepserver is not installed; install it with: apt-get install scep")
-    folder = tmp_path_factory.mktemp("scepserver")
-    subprocess.run([program, "ca", "-init"], cwd=folder, check=True, capture_output=True, timeout=60)
+    return program
+
+
+@contextmanager
+def _running(depot: Path, *options: str) -> Iterator[ScepServerProcess]:
     port = _free_port()
-    log = folder / "server.log"
+    log = depot.parent / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [program, f"-challenge={CHALLENGE}", "-port", str(port), "-allowrenew", "0"],
-            cwd=folder,
+            [_program(), f"-challenge={CHALLENGE}", "-depot", str(depot), "-port", str(port), *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -65,3 +67,29 @@ def scepserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScepServerP
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def new_depot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA as the server makes it, which has not issued anything; to be copied."""
+    depot = tmp_path_factory.mktemp("scepserver") / "depot"
+    subprocess.run([_program(), "ca", "-init", "-depot", str(depot)], check=True, capture_output=True, timeout=60)
+    return depot
+
+
+@pytest.fixture(scope="session")
+def scepserver(new_depot: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScepServerProcess]:
+    """The server on its defaults; it issues one certificate per subject until that is about to expire."""
+    depot = tmp_path_factory.mktemp("default") / "depot"
+    shutil.copytree(new_depot, depot)
+    with _running(depot) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def renewing_scepserver(new_depot: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScepServerProcess]:
+    """The server with its policy about early renewals lifted."""
+    depot = tmp_path_factory.mktemp("renewing") / "depot"
+    shutil.copytree(new_depot, depot)
+    with _running(depot, "-allowrenew", "0") as server:
+        yield server

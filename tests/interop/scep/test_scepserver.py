@@ -114,13 +114,15 @@ def test_a_wrong_challenge_is_a_rejection_that_says_so(scepserver: Server) -> No
     assert b"badRequest" in finished.stdout
 
 
-def test_a_renewal_signed_with_the_issued_certificate_makes_another_one(scepserver: Server) -> None:
-    ca = discover(scepserver)
+def test_a_renewal_signed_with_the_issued_certificate_makes_another_one(renewing_scepserver: Server) -> None:
+    ca = discover(renewing_scepserver)
     key = rsa_key("renewed")
-    issued, first = enrol(scepserver, ca, key)
+    issued, first = enrol(renewing_scepserver, ca, key)
 
-    second = messages_for(ca, signing_request(key, challenge=scepserver.challenge), key, held=issued, old=first)
-    finished = submit(scepserver, ca, second)
+    second = messages_for(
+        ca, signing_request(key, challenge=renewing_scepserver.challenge), key, held=issued, old=first
+    )
+    finished = submit(renewing_scepserver, ca, second)
 
     assert finished.returncode == 0, finished
     renewed = decrypt_reply(finished.stdout, [(key, [issued])])[0]
@@ -129,14 +131,14 @@ def test_a_renewal_signed_with_the_issued_certificate_makes_another_one(scepserv
     assert second.tx != first.tx
 
 
-def test_a_rekey_signed_with_the_old_key_is_answered_to_the_old_key(scepserver: Server) -> None:
-    ca = discover(scepserver)
+def test_a_rekey_signed_with_the_old_key_is_answered_to_the_old_key(renewing_scepserver: Server) -> None:
+    ca = discover(renewing_scepserver)
     old_key, new_key = rsa_key("old"), rsa_key("new")
-    issued, first = enrol(scepserver, ca, old_key)
+    issued, first = enrol(renewing_scepserver, ca, old_key)
 
-    csr = signing_request(new_key, challenge=scepserver.challenge)
+    csr = signing_request(new_key, challenge=renewing_scepserver.challenge)
     messages = messages_for(ca, csr, old_key, key_next=new_key, held=issued, old=first)
-    finished = submit(scepserver, ca, messages)
+    finished = submit(renewing_scepserver, ca, messages)
 
     assert finished.returncode == 0, finished
     minicert = x509.load_der_x509_certificate(messages.minicert)
@@ -144,12 +146,12 @@ def test_a_rekey_signed_with_the_old_key_is_answered_to_the_old_key(scepserver: 
     assert rekeyed.public_key() == new_key.public_key()
 
 
-def test_every_cipher_and_digest_that_the_server_knows_is_understood(scepserver: Server) -> None:
-    ca = discover(scepserver)
+def test_every_cipher_and_digest_that_the_server_knows_is_understood(renewing_scepserver: Server) -> None:
+    ca = discover(renewing_scepserver)
     outcomes = {}
     for cipher, digest in (("DES", "SHA1"), ("DES3", "SHA256"), ("AES128", "SHA384"), ("AES256", "SHA512")):
         key = rsa_key(f"{cipher}-{digest}")
-        enrol(scepserver, replace(ca, scep_cipher=cipher, scep_digest=digest), key)
+        enrol(renewing_scepserver, replace(ca, scep_cipher=cipher, scep_digest=digest), key)
         outcomes[cipher] = digest
     assert len(outcomes) == 4
 
