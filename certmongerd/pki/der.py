@@ -22,6 +22,9 @@ GENERAL_STRING = 0x1B
 UNIVERSAL_STRING = 0x1C
 BMP_STRING = 0x1E
 
+_LONGEST_OID = 255
+"""Octets, or characters; none in use comes near."""
+
 _LATIN_TYPES = {PRINTABLE_STRING, IA5_STRING, T61_STRING, VISIBLE_STRING, GENERAL_STRING, 0x12}
 
 
@@ -155,7 +158,7 @@ def read_bits(element: Element) -> str:
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER; `DerError` for text that is not a dotted number within the rules of X.660."""
     words = dotted.split(".")
-    if len(words) < 2 or not all(word.isascii() and word.isdigit() for word in words):
+    if len(words) < 2 or len(dotted) > _LONGEST_OID or not all(word.isascii() and word.isdigit() for word in words):
         raise DerError(f"{dotted!r} is not an object identifier")
     arcs = [int(word) for word in words]
     if arcs[0] > 2 or (arcs[0] < 2 and arcs[1] > 39):
@@ -172,11 +175,12 @@ def _base128(value: int) -> bytes:
 
 def read_oid(element: Element) -> str:
     """Dotted text of an OBJECT IDENTIFIER."""
-    if element.tag != OBJECT_IDENTIFIER or not element.content or element.content[-1] & 0x80:
+    content = element.content
+    if element.tag != OBJECT_IDENTIFIER or not 0 < len(content) <= _LONGEST_OID or content[-1] & 0x80:
         raise DerError("not an object identifier")
     arcs: list[int] = []
     value = 0
-    for octet in element.content:
+    for octet in content:
         value = value << 7 | octet & 0x7F
         if not octet & 0x80:
             arcs.append(value)

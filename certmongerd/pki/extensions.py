@@ -20,7 +20,7 @@ _DNS_TAG: Final = 0x82
 _URI_TAG: Final = 0x86
 _IP_TAG: Final = 0x87
 _NT_PRINCIPAL: Final = 1
-_MS_TEMPLATE: Final = re.compile(r"([0-9.]+):(-?[0-9]+)(?::(-?[0-9]+))?\Z")
+_MS_TEMPLATE: Final = re.compile(r"([0-9.]+):(-?[0-9]{1,10})(?::(-?[0-9]{1,10}))?\Z")
 _KEY_USAGE: Final = re.compile(r"[01]{0,9}\Z")
 
 

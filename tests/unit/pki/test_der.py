@@ -78,3 +78,10 @@ def test_arbitrary_bytes_are_decoded_or_refused(data: bytes) -> None:
 )
 def test_strings_of_all_types_are_read(tag: int, content: bytes, text: str) -> None:
     assert der.read_text(der.decode(der.encode(tag, content))) == text
+
+
+def test_an_absurdly_long_object_identifier_is_refused() -> None:
+    with pytest.raises(der.DerError):
+        der.oid("1.2." + "9" * 5000)
+    with pytest.raises(der.DerError):
+        der.read_oid(der.decode(der.encode(der.OBJECT_IDENTIFIER, b"\xff" * 5000 + b"\x01")))
