@@ -91,8 +91,10 @@ def parse_request(pem: str) -> SigningRequest:
     if found is None:
         raise InvalidValue("csr", "There is no PEM signing request.")
     try:
-        info = der.decode(found, der.SEQUENCE).children()[0].children()
-        _, subject, spki, *rest = info
+        info, _, signature = der.decode(found, der.SEQUENCE).children()
+        if signature.content[:1] != b"\0":
+            raise DerError("a signature has no unused bits")
+        _, subject, spki, *rest = info.children()
         attributes = next((element for element in rest if element.tag == _ATTRIBUTES_TAG), None)
         request = SigningRequest(
             subject_der=subject.encoded,
@@ -100,7 +102,7 @@ def parse_request(pem: str) -> SigningRequest:
             extensions=tuple(_requested_extensions(attributes)) if attributes else (),
         )
         is_proven = x509.load_der_x509_csr(found).is_signature_valid
-    except (DerError, ValueError, IndexError, TypeError) as exc:
+    except (DerError, x509.InvalidVersion, ValueError, IndexError, TypeError) as exc:
         raise InvalidValue("csr", f"The signing request cannot be read: {exc}") from exc
     except UnsupportedAlgorithm as exc:
         raise InvalidValue("csr", f"The signing request uses an unsupported algorithm: {exc}") from exc

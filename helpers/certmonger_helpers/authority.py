@@ -65,7 +65,7 @@ class Authority:
             )
 
     def certificates(self, now: datetime) -> tuple[x509.Certificate, ...]:
-        """The CA's certificates, the newest first."""
+        """The CA's certificates: the current one, then the older ones, the oldest first."""
         with self._locked():
             return self._current(now).certificates
 
@@ -96,11 +96,11 @@ class Authority:
             credentials = decode_credentials(data)
         except InvalidValue as exc:
             raise Unconfigured(f"{path}: {exc.reason}") from exc
-        newest = credentials.certificates[0]
-        half_life = (newest.not_valid_after_utc - newest.not_valid_before_utc) / 2
-        if now < newest.not_valid_before_utc + half_life:
+        current, *older = credentials.certificates
+        half_life = (current.not_valid_after_utc - current.not_valid_before_utc) / 2
+        if now < current.not_valid_before_utc + half_life:
             return credentials
-        return self._certify(newest.subject.public_bytes(), self._take_serial(), now, credentials.certificates)
+        return self._certify(current.subject.public_bytes(), self._take_serial(), now, (*older, current))
 
     def _create(self, now: datetime) -> Credentials:
         """Make a new CA. Its name holds the number of its first certificate, so that no two CAs have one name."""
@@ -112,7 +112,7 @@ class Authority:
         return self._certify(name, identity.int, now, ())
 
     def _certify(self, name_der: bytes, serial: int, now: datetime, older: tuple[x509.Certificate, ...]) -> Credentials:
-        """Make a new key and its certificate, and store them in front of the older certificates."""
+        """Make a new key and its certificate, and store them before the older certificates."""
         key = _generate_key()
         spki = spki_of_key(key)
         certificate = issue_certificate(
@@ -159,12 +159,12 @@ def _generate_key() -> PrivateKey:
 
 def _issuer(credentials: Credentials) -> Issuer:
     """The CA as signer. Its key identifier is what its certificate says, for keys of other programs."""
-    newest = credentials.certificates[0]
+    current = credentials.certificates[0]
     try:
-        identifier = newest.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        identifier = current.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except (x509.ExtensionNotFound, ValueError):
         identifier = key_identifier(spki_of_key(credentials.key))
-    return Issuer(name_der=newest.subject.public_bytes(), key=credentials.key, identifier=identifier)
+    return Issuer(name_der=current.subject.public_bytes(), key=credentials.key, identifier=identifier)
 
 
 def _common_name(value: str) -> bytes:

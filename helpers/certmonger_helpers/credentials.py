@@ -45,7 +45,10 @@ _MAX_ITERATIONS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The CA's current key, and its certificates, the current one first, then older ones, newest first."""
+    """The CA's current key, and its certificates: the current one, then the older ones, the oldest first.
+
+    That is the order that certmonger's own helper keeps and shows.
+    """
 
     key: PrivateKey
     certificates: tuple[x509.Certificate, ...]
@@ -67,13 +70,12 @@ def decode_credentials(data: bytes) -> Credentials:
         raise InvalidValue("creds", f"The CA's key and certificates cannot be read: {exc}") from exc
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise InvalidValue("creds", "The CA's key is neither RSA nor EC.")
-    own = [entry for entry in certificates if entry.public_key() == key.public_key()]
-    if not own:
+    public_key = key.public_key()
+    current = next((entry for entry in certificates if entry.public_key() == public_key), None)
+    if current is None:
         raise InvalidValue("creds", "There is no certificate for the CA's key.")
-    older = sorted(
-        (entry for entry in certificates if entry != own[0]), key=lambda entry: entry.not_valid_before_utc, reverse=True
-    )
-    return Credentials(key=key, certificates=(own[0], *older))
+    older = (entry for entry in certificates if entry != current)
+    return Credentials(key=key, certificates=(current, *older))
 
 
 def _read_any(data: bytes) -> tuple[object, list[x509.Certificate]]:

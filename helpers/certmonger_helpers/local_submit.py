@@ -61,7 +61,7 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
 
 
 def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
-    """All certificates of the CA, the newest first, as one list."""
+    """All certificates of the CA, the current one first, as one list."""
     names = (NAME if number == 1 else f"{NAME} {number}" for number in range(1, sys.maxsize))
     certificates = _authority(given, options).certificates(_now())
     pairs = (

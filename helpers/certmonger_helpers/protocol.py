@@ -354,5 +354,13 @@ def _write(reply: Reply) -> int:
         sys.stdout.buffer.flush()
     except OSError as exc:
         print(f"Standard output: {exc.strerror}", file=sys.stderr)
+        _discard_output()
         return int(ExitStatus.UNREACHABLE)
     return int(reply.status)
+
+
+def _discard_output() -> None:
+    """Let what could not be written go nowhere, so that the interpreter's end does not fail over it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
