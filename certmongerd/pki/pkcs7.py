@@ -2,19 +2,17 @@
 
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
-
 from certmongerd.core.errors import InvalidValue
 from certmongerd.pki import der
 from certmongerd.pki.certs import ParsedCertificate, parse_der_certificate
+from certmongerd.pki.der import DerError
 
 _SIGNED_DATA: Final = der.oid("1.2.840.113549.1.7.2")
 _ENVELOPED_DATA: Final = der.oid("1.2.840.113549.1.7.3")
 _CERTIFICATES_TAG: Final = 0xA0
 _SEQUENCE_HEADER_BYTES: Final = 6
 """Longest header before the contentType of a ContentInfo."""
+_DEEPEST: Final = 16
 
 
 def is_signed_data(encoded: bytes) -> bool:
@@ -32,19 +30,35 @@ def _has_content_type(encoded: bytes, oid: bytes) -> bool:
 
 
 def certificates_of(encoded: bytes) -> tuple[ParsedCertificate, ...]:
-    """The certificates of a SignedData; other kinds in the set are skipped. `InvalidValue` when it is malformed."""
+    """The certificates of a SignedData, DER or BER; other kinds in the set are skipped.
+
+    `InvalidValue` when it is malformed.
+    """
     try:
-        _oid, wrapped = der.decode(encoded, der.SEQUENCE).children()
+        definite, _rest = _with_definite_lengths(encoded, 0)
+        _oid, wrapped = der.decode(definite, der.SEQUENCE).children()
         signed_data = der.decode(wrapped.content, der.SEQUENCE).children()
         entries = [entry for field in signed_data if field.tag == _CERTIFICATES_TAG for entry in field.children()]
-    except ValueError:  # BER, or too many parts; OpenSSL reads more than this package
-        return _certificates_by_library(encoded)
+    except ValueError as exc:
+        raise InvalidValue("certificate", f"The PKCS #7 data cannot be read: {exc}") from exc
     return tuple(parse_der_certificate(entry.encoded) for entry in entries if entry.tag == der.SEQUENCE)
 
 
-def _certificates_by_library(encoded: bytes) -> tuple[ParsedCertificate, ...]:
-    try:
-        found = pkcs7.load_der_pkcs7_certificates(encoded)
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
-        raise InvalidValue("certificate", f"The PKCS #7 data cannot be read: {exc}") from exc
-    return tuple(parse_der_certificate(certificate.public_bytes(Encoding.DER)) for certificate in found)
+def _with_definite_lengths(data: bytes, depth: int) -> tuple[bytes, bytes]:
+    """The first element with the indefinite lengths (X.690, 8.1.3.6) down its path counted out, and the rest.
+
+    Elements of definite length are taken as they are: servers leave only the outer lengths open.
+    """
+    if depth > _DEEPEST:
+        raise DerError("it is nested too deeply")
+    if data[1:2] != b"\x80":
+        element = next(der.elements(data), None)
+        if element is None:
+            raise DerError("truncated content")
+        return element.encoded, data[len(element.encoded) :]
+    parts: list[bytes] = []
+    rest = data[2:]
+    while not rest.startswith(b"\0\0"):
+        part, rest = _with_definite_lengths(rest, depth + 1)
+        parts.append(part)
+    return der.encode(data[0], *parts), rest[2:]
