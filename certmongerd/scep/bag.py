@@ -11,6 +11,7 @@ from cryptography import x509
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.asn1 import certificate_der, decoding, split
 from certmongerd.scep.ber import to_der
+from certmongerd.scep.certificates import load_certificate
 from certmongerd.scep.oids import SIGNED_DATA
 
 _SEQUENCE: Final = 0x30
@@ -61,18 +62,10 @@ def _from_binary(data: bytes) -> list[x509.Certificate]:
     if not members:
         raise RemoteProtocolError("The data is neither a certificate nor a PKCS#7 collection")
     if members[0].tag != _OBJECT_IDENTIFIER:
-        return [_load(der)]
+        return [load_certificate(der)]
     with decoding("PKCS#7 collection"):
         info = cms.ContentInfo.load(der)
         if info["content_type"].dotted != SIGNED_DATA:
             raise RemoteProtocolError("The PKCS#7 data is not a collection of certificates")
         contents = bytes(info["content"]["certificates"].contents or b"")
-    return [_load(element.raw) for element in split(contents) if element.tag == _SEQUENCE]
-
-
-def _load(der: bytes) -> x509.Certificate:
-    """One certificate."""
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as exc:
-        raise RemoteProtocolError("A certificate cannot be read") from exc
+    return [load_certificate(element.raw) for element in split(contents) if element.tag == _SEQUENCE]

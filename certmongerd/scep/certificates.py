@@ -6,7 +6,17 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from certmongerd.core.errors import RemoteProtocolError
+
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """The certificate in *der*. Raises RemoteProtocolError."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion) as exc:
+        raise RemoteProtocolError("A certificate cannot be read") from exc
 
 
 def extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:

@@ -124,7 +124,7 @@ def _load_csr(pem: str) -> x509.CertificateSigningRequest:
     """The signing request."""
     try:
         return x509.load_pem_x509_csr(pem.encode("ascii", "replace"))
-    except ValueError as exc:
+    except (ValueError, x509.InvalidVersion) as exc:
         raise InvalidValue("csr", "The signing request cannot be read") from exc
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.core.model import Ca
 from certmongerd.scep.bag import certificates_in
+from certmongerd.scep.certificates import load_certificate
 from certmongerd.scep.errors import NotRsaKey
 from certmongerd.scep.inputs import ScepInputs
 from certmongerd.scep.message import Sender
@@ -34,8 +35,8 @@ def held_certificate(pem: str) -> x509.Certificate | None:
     if not pem:
         return None
     try:
-        return x509.load_pem_x509_certificate(pem.encode("ascii", "replace"))
-    except ValueError:
+        return certificates_in(pem.encode("ascii", "replace"))[0]
+    except RemoteProtocolError:
         return None
 
 
@@ -96,8 +97,8 @@ def _kept_minicert(inputs: ScepInputs, key: rsa.RSAPrivateKey, transaction: str)
     if not inputs.old.minicert or inputs.old.tx != transaction:
         return None
     try:
-        certificate = x509.load_der_x509_certificate(inputs.old.minicert)
-    except ValueError:
+        certificate = load_certificate(inputs.old.minicert)
+    except RemoteProtocolError:
         return None  # a new one serves as well, unless a reply is under way
     is_valid = certificate.not_valid_before_utc <= inputs.now <= certificate.not_valid_after_utc
     is_ours = has_key(certificate, key) and (

@@ -17,7 +17,7 @@ from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding, split
 from certmongerd.scep.attributes import Attributes, encode_request_attributes, sort_set
 from certmongerd.scep.ber import encode, to_der
-from certmongerd.scep.certificates import key_identifiers
+from certmongerd.scep.certificates import key_identifiers, load_certificate
 from certmongerd.scep.digests import digest_of, hash_algorithm
 from certmongerd.scep.oids import (
     DIGESTS_BY_ECDSA_OID,
@@ -182,8 +182,8 @@ def load_certificates(encodings: Iterable[bytes]) -> tuple[x509.Certificate, ...
     loaded: list[x509.Certificate] = []
     for der in encodings:
         try:
-            loaded.append(x509.load_der_x509_certificate(der))
-        except ValueError:
+            loaded.append(load_certificate(der))
+        except RemoteProtocolError:
             continue  # not needed unless it is the signer's, whose absence is reported
     return tuple(loaded)
 

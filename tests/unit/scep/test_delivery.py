@@ -87,6 +87,12 @@ def test_our_certificate_comes_first_whatever_the_order(order: Sequence[int]) ->
     assert opened(envelope(payload, [signer()])) == [issued(), root()]
 
 
+def test_a_certificate_of_an_unknown_version_is_refused() -> None:
+    version_2 = der(issued()).replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"), 1)
+    with pytest.raises(RemoteProtocolError, match="cannot be read"):
+        opened(envelope(version_2, [signer()]))
+
+
 def test_pem_armour_is_taken_off() -> None:
     data = pem_of(envelope(der(issued()), [signer()]), "PKCS7")
     assert opened(data) == [issued()]
