@@ -39,6 +39,8 @@ class Launcher:
         helper_dir: str,
         *,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        max_external: int = MAX_EXTERNAL,
+        max_bundled: int = MAX_BUNDLED,
         termination_grace_s: float = TERMINATION_GRACE_S,
         output_grace_s: float = OUTPUT_GRACE_S,
     ) -> None:
@@ -48,7 +50,7 @@ class Launcher:
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
         self._warm = WarmStart(_spawn_server)
-        self._slots = {True: asyncio.Semaphore(MAX_BUNDLED), False: asyncio.Semaphore(MAX_EXTERNAL)}
+        self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
 

@@ -266,6 +266,17 @@ async def test_many_programs_run_at_once(trial: Trial) -> None:
     assert [int(run.stdout) for run in runs] == list(range(30))
 
 
+async def test_no_more_programs_run_at_once_than_allowed(helper_dir: Path, tmp_path: Path) -> None:
+    launcher = Launcher(str(helper_dir), max_external=1, max_bundled=1)
+    code = f"import os; os.mkdir({str(tmp_path / 'one')!r}); os.rmdir({str(tmp_path / 'one')!r})"
+    try:
+        for command in ([str(helper_dir / "act")], [sys.executable, "-I", "-c"]):
+            runs = (launcher.run([*command, code], env={"PATH": "/bin"}, timeout_s=30) for _ in range(4))
+            assert [run.exit_status for run in await asyncio.gather(*runs)] == [0] * 4
+    finally:
+        await launcher.close()
+
+
 async def test_an_empty_command_is_refused(launcher: Launcher) -> None:
     with pytest.raises(LaunchError, match="command is empty"):
         await launcher.run([], env={}, timeout_s=1)
