@@ -31,8 +31,12 @@ _TEXTS: Final = {
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
 _MODES: Final = {"key_perms": "key-perms", "cert_perms": "cert-perms"}
-_LEADING_DIGITS: Final = re.compile(r"\s*\+?([0-9]+)")
-_MAX_KEY_BITS: Final = 2**31 - 1
+_NO_KEY_SIZE: Final = frozenset({"", "None"})
+_MIN_RSA_BITS: Final = 1024
+_MAX_KEY_BITS: Final = 16384
+_EC_FIELD_BITS: Final = frozenset({256, 384, 521})
+_EC_BITS: Final = _EC_FIELD_BITS | {512}
+"""512 is what scripts call P-521."""
 _OCTAL: Final = re.compile(r"[0-7]{1,5}")
 
 
@@ -52,11 +56,26 @@ def _mode(option: str, value: str) -> Variant:
     return Variant("x", int(value, 8))
 
 
-def key_size_bits(value: str) -> int | None:
-    """The number that *value* begins with; None where there is none, so that callers may pass on "None"."""
-    number = _LEADING_DIGITS.match(value)
-    bits = int(number[1]) if number else 0
-    return bits if 0 < bits <= _MAX_KEY_BITS else None
+def key_size_bits(value: str, key_type: str | None) -> int | None:
+    """The size of a key to be made; None when the daemon is to choose.
+
+    An empty value and the word "None" mean "not given": the Ansible role passes them on. Sizes that no
+    key of the type has are refused, where certmonger silently makes a key of another size. Raises CommandFailed.
+    """
+    if value in _NO_KEY_SIZE:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise CommandFailed(f'Invalid key size "{value}": a number of bits is expected.')
+    bits = int(value)
+    is_rsa_size = _MIN_RSA_BITS <= bits <= _MAX_KEY_BITS
+    match (key_type or "").upper():
+        case "RSA" if not is_rsa_size:
+            raise CommandFailed(f"RSA keys cannot have {bits} bits: {_MIN_RSA_BITS} to {_MAX_KEY_BITS} are possible.")
+        case "EC" | "ECDSA" if bits not in _EC_BITS:
+            raise CommandFailed(f"EC keys cannot have {bits} bits: 256, 384 and 521 are possible.")
+        case "" if not (is_rsa_size or bits in _EC_FIELD_BITS):
+            raise CommandFailed(f"Keys cannot have {bits} bits: at least {_MIN_RSA_BITS} are needed for RSA.")
+    return bits
 
 
 def key_values(options: ParsedOptions) -> Values:
@@ -65,7 +84,7 @@ def key_values(options: ParsedOptions) -> Values:
     key_type = options.text("key_type")
     if key_type is not None:
         values["KEY_TYPE"] = text(key_type)
-    bits = key_size_bits(options.text("key_size") or "")
+    bits = key_size_bits(options.text("key_size") or "", key_type)
     if bits is not None:
         values["KEY_SIZE"] = Variant("x", bits)
     return values

@@ -63,10 +63,38 @@ def test_files_of_ca_certificates_are_lists(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "bits"), [("3072", 3072), ("10x", 10), ("None", None), ("-5", None), ("0x8", None)])
-def test_a_key_size_is_the_number_at_the_beginning(text: str, bits: int | None) -> None:
-    assert key_size_bits(text) == bits
+@pytest.mark.parametrize(
+    ("text", "key_type", "bits"),
+    [
+        ("3072", None, 3072),
+        ("256", None, 256),
+        ("521", "ec", 521),
+        ("512", "EC", 512),
+        ("None", None, None),
+        ("", "RSA", None),
+    ],
+)
+def test_a_key_size_is_a_number_that_the_type_has(text: str, key_type: str | None, bits: int | None) -> None:
+    assert key_size_bits(text, key_type) == bits
 
 
-def test_a_key_size_that_is_no_number_is_left_to_the_daemon() -> None:
+@pytest.mark.parametrize(
+    ("text", "key_type"),
+    [
+        ("10x", None),
+        ("-5", None),
+        ("many", "RSA"),
+        ("512", "RSA"),
+        ("512", "rsa"),
+        ("2048", "EC"),
+        ("0", None),
+        ("99999", "RSA"),
+    ],
+)
+def test_a_key_size_that_no_key_has_is_refused(text: str, key_type: str | None) -> None:
+    with pytest.raises(CommandFailed, match=text):
+        key_size_bits(text, key_type)
+
+
+def test_a_key_size_of_none_is_left_to_the_daemon() -> None:
     assert key_values(parse_options(NAMES, ["-g", "None", "-G", "rsa"])) == {"KEY_TYPE": Variant("s", "rsa")}

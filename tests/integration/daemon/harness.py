@@ -56,7 +56,11 @@ class DaemonUnderTest:
         command = [str(BIN / "certmongerd"), "-n", "-L", "-P", str(self.socket), "-d", "3", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=self.environment() | dict(environment or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                env=self.environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + START_LIMIT_S
         while not self.socket.exists() or self.getcert("list").returncode != 0:
@@ -106,7 +110,9 @@ class DaemonUnderTest:
     def request(self, name: str, *arguments: str, ca: str = "local") -> subprocess.CompletedProcess[str]:
         """`getcert request -w -v` for key and certificate files called *name*."""
         files = ("-f", str(self.certs / f"{name}.crt"), "-k", str(self.certs / f"{name}.key"))
-        return self.getcert("request", "-I", name, "-c", ca, *files, "-N", f"CN={name}.example.org", "-w", "-v", *arguments)
+        return self.getcert(
+            "request", "-I", name, "-c", ca, *files, "-N", f"CN={name}.example.org", "-w", "-v", *arguments
+        )
 
     def listing(self, name: str) -> dict[str, str]:
         """The fields that `getcert list` shows of one request."""

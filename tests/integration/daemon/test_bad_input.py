@@ -38,12 +38,12 @@ def test_key_and_certificate_cannot_be_the_same_file(daemon: DaemonUnderTest) ->
         (["-A", "300.1.2.3"], "300.1.2.3"),
         (["-u", "flying"], 'Unrecognized keyUsage "flying".'),
         (["--ms-template-spec", "1.2.3"], "Invalid V2 certificate template specifier: 1.2.3"),
-        (["-g", "many"], "invalid numeric value"),
+        (["-g", "many"], 'Invalid key size "many"'),
+        (["-g", "512"], "512 bits"),
+        (["-G", "EC", "-g", "2048"], "EC keys cannot have 2048 bits"),
     ],
 )
-def test_malformed_values_are_named_and_refused(
-    daemon: DaemonUnderTest, arguments: list[str], expected: str
-) -> None:
+def test_malformed_values_are_named_and_refused(daemon: DaemonUnderTest, arguments: list[str], expected: str) -> None:
     files = ["-f", str(daemon.certs / "malformed.crt"), "-k", str(daemon.certs / "malformed.key")]
     done = daemon.getcert("request", "-I", "malformed", "-c", "local", *files, *arguments)
     assert done.returncode == 1, done.stdout
