@@ -10,7 +10,14 @@ from certmongerd.keystore.failures import translating
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin
 from certmongerd.keystore.protocol import Saved
-from certmongerd.keystore.replacing import StagedFile, read_content, remove_if_there, replace_content, target_of
+from certmongerd.keystore.replacing import (
+    StagedFile,
+    read_content,
+    remove_if_there,
+    remove_leftovers,
+    replace_content,
+    target_of,
+)
 from certmongerd.pki.keys import PrivateKey, key_facts, load_private_key
 
 logger = logging.getLogger(__name__)
@@ -73,6 +80,8 @@ class KeyPair:
             apply_ownership(target_of(location), self._storage.owner, self._storage.perms)
         if self._candidate_path:
             with translating(location, "The candidate key cannot be removed"):
+                for place in (location, cert_storage.location):  # staged by a run that was interrupted
+                    remove_leftovers(place)
                 remove_if_there(self._candidate_path)
         return Saved(key_swapped=self._was_swapped or not self._is_current)
 
