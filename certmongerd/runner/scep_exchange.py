@@ -17,6 +17,8 @@ from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import spki_of, to_pem
 from certmongerd.pki.chains import order_bag
 from certmongerd.pki.keys import PrivateKey
+from certmongerd.scep.bag import certificates_in
+from certmongerd.scep.certificates import load_certificate
 from certmongerd.scep.client import (
     MissingEncryptionCertificate,
     NotRsaKey,
@@ -86,7 +88,7 @@ def _addressees(request: Request) -> list[x509.Certificate]:
     """The certificates that a reply may be addressed to."""
     found = []
     if request.scep.minicert:
-        found.append(x509.load_der_x509_certificate(request.scep.minicert))
+        found.append(load_certificate(request.scep.minicert))
     if request.cert:
-        found.append(x509.load_pem_x509_certificate(request.cert.encode()))
+        found += certificates_in(request.cert.encode())
     return found

@@ -1,14 +1,10 @@
 """One daemon per module, or one per test where a test changes what the daemon is."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from harness import DaemonUnderTest
+from daemon_under_test import DaemonUnderTest
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import DaemonUnderTest
+from daemon_under_test import DaemonUnderTest
 
 SHORT_LIMITS = "[helpers]\nsubmit_timeout = 1s\n"
 

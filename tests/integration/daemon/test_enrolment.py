@@ -5,7 +5,7 @@ import stat
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from harness import DaemonUnderTest, assert_pair, openssl
+from daemon_under_test import DaemonUnderTest, assert_pair, openssl
 
 
 @pytest.mark.parametrize("ca", ["local", "SelfSign"])

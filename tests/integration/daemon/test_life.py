@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from harness import DaemonUnderTest, assert_pair
+from daemon_under_test import DaemonUnderTest, assert_pair
 
 MakeDaemon = Callable[..., DaemonUnderTest]
 

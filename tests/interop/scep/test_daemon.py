@@ -1,0 +1,72 @@
+"""Enrolment with a real SCEP server, from getcert through daemon and helper, nothing passed by hand."""
+
+from collections.abc import Iterator
+
+import pytest
+from daemon_under_test import DaemonUnderTest, assert_pair
+from scep_server import ScepServerProcess
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonUnderTest]:
+    under_test = DaemonUnderTest(tmp_path_factory.mktemp("daemon"))
+    under_test.start()
+    yield under_test
+    under_test.close()
+
+
+def test_a_request_right_after_the_ca_was_added_is_enrolled(
+    daemon: DaemonUnderTest, scepserver: ScepServerProcess
+) -> None:
+    added = daemon.getcert("add-scep-ca", "-c", "X", "-u", scepserver.url)
+    assert added.stdout == 'New CA "X" added.\n'
+    done = daemon.request("first", "-L", scepserver.challenge, ca="X")
+    assert done.returncode == 0, done.stdout + daemon.log.read_text()
+    assert_pair(daemon.certs / "first.crt", daemon.certs / "first.key")
+    shown = daemon.listing("first")
+    assert shown["status"] == "MONITORING"
+    assert "signing request thumbprint (SHA1)" in shown
+    assert scepserver.challenge not in daemon.log.read_text()
+
+
+def test_a_wrong_challenge_is_rejected_with_a_reason(daemon: DaemonUnderTest, scepserver: ScepServerProcess) -> None:
+    daemon.getcert("add-scep-ca", "-c", "W", "-u", scepserver.url)
+    done = daemon.request("wrong", "-L", "guess", ca="W")
+    assert done.returncode == 2, done.stdout
+    shown = daemon.listing("wrong")
+    assert shown["status"] == "CA_REJECTED"
+    assert shown["ca-error"]
+    assert not (daemon.certs / "wrong.crt").exists()
+
+
+def test_resubmit_and_rekey_get_new_certificates(
+    daemon: DaemonUnderTest, renewing_scepserver: ScepServerProcess
+) -> None:
+    daemon.getcert("add-scep-ca", "-c", "R", "-u", renewing_scepserver.url)
+    assert daemon.request("again", "-L", renewing_scepserver.challenge, ca="R").returncode == 0
+    certificate, key = daemon.certs / "again.crt", daemon.certs / "again.key"
+    seen = {certificate.read_bytes()}
+    first_key = key.read_bytes()
+    for command in ("resubmit", "rekey"):
+        done = daemon.getcert(command, "-i", "again", "-w")
+        assert done.returncode == 0, done.stdout + daemon.getcert("list", "-i", "again").stdout
+        assert certificate.read_bytes() not in seen
+        seen.add(certificate.read_bytes())
+        assert_pair(certificate, key)
+    assert key.read_bytes() != first_key
+
+
+def test_an_ec_key_is_refused_before_anything_is_sent(daemon: DaemonUnderTest, scepserver: ScepServerProcess) -> None:
+    daemon.getcert("add-scep-ca", "-c", "E", "-u", scepserver.url)
+    done = daemon.request("elliptic", "-G", "EC", "-L", scepserver.challenge, ca="E")
+    assert done.returncode == 4
+    assert daemon.listing("elliptic")["status"] == "NEED_SCEP_RSA_CLIENT_KEY"
+
+
+def test_a_server_that_is_down_is_reported(daemon: DaemonUnderTest) -> None:
+    daemon.getcert("add-scep-ca", "-c", "D", "-u", "http://127.0.0.1:9/scep")
+    done = daemon.request("down", "-L", "x", ca="D")
+    assert done.returncode == 4, done.stdout
+    shown = daemon.listing("down")
+    assert shown["status"] == "NEED_SCEP_ENCRYPTION_CERT"
+    assert "D" in shown["ca-error"]
