@@ -29,6 +29,7 @@ from certmongerd.core.schedule import (
     is_crossed,
     last_check_to_keep,
     monitoring_delay,
+    renewal_thresholds,
 )
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, Step, go, pause, perform, rest
@@ -181,7 +182,7 @@ def _monitor(request: Request, _event: Continue | TimerFired, context: Context) 
     if facts.not_after is None:
         return pause(request, State.MONITORING, monitoring_delay((), None, now))
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
-    enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
+    enroll = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
     if request.monitor:
         last = request.last_need_notify_check
         notice_due = is_crossed(notify, facts.not_after, last, now)
@@ -197,7 +198,7 @@ def _validity_notified(request: Request, _event: Notified | Failed, context: Con
     if facts.not_after is None:
         return go(request, State.MONITORING)
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
-    enroll = effective_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after)
+    enroll = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
     return _renew_or_sleep(request, enroll, notify, context)
 
 

@@ -24,6 +24,8 @@ EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 
 _ONE_SECOND: Final = timedelta(seconds=1)
 _LARGEST_DOUBLING: Final = 20
+_SHARE_OF_LIFE: Final = 2 / 3
+_SHARE_OF_REST: Final = 3 / 4
 
 
 def back_off(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
@@ -52,10 +54,30 @@ def effective_thresholds(
     A threshold above two thirds of the total life would be crossed from birth; a
     certificate for which none is left gets one at a third of its life.
     """
+    return _thresholds_below(thresholds, not_before, not_after, _SHARE_OF_LIFE)
+
+
+def renewal_thresholds(
+    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime, submitted: datetime | None
+) -> tuple[timedelta, ...]:
+    """The remaining lives, ascending, at which a renewal is attempted after the submission that ended at *submitted*.
+
+    A submission starts the count anew: at least a quarter of what remained then has to pass before the
+    next one, whatever its outcome. So back-dated certificates are not renewed in quick succession, and
+    below the last threshold there are further attempts.
+    """
+    if submitted is None or not (not_before or submitted) <= submitted < not_after:
+        return effective_thresholds(thresholds, not_before, not_after)
+    return _thresholds_below(thresholds, submitted, not_after, _SHARE_OF_REST)
+
+
+def _thresholds_below(
+    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime, share: float
+) -> tuple[timedelta, ...]:
     if not_before is None or not_after <= not_before:
         return tuple(sorted(thresholds))
     life = not_after - not_before
-    usable = tuple(sorted(t for t in thresholds if timedelta(0) < t <= life * 2 / 3))
+    usable = tuple(sorted(t for t in thresholds if timedelta(0) < t <= life * share))
     if usable or not thresholds:
         return usable
     return (life / 3,)
@@ -94,7 +116,7 @@ def monitoring_delay(thresholds: Sequence[timedelta], not_after: datetime | None
     if not_after is None or not_after <= now:
         return MONITOR_POLL
     remaining = not_after - now
-    next_threshold = max((t for t in thresholds if t < remaining), default=timedelta(0))
+    next_threshold = max((t for t in thresholds if t <= remaining), default=timedelta(0))
     return min(MONITOR_POLL, remaining - next_threshold + _ONE_SECOND)
 
 

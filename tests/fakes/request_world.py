@@ -197,6 +197,8 @@ class World:
     effects: list[tuple[datetime, Effect]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     issued: int = 0
+    due: datetime = NOW
+    """When the present delay is over."""
 
     def context(self) -> Context:
         """The surroundings of a step now."""
@@ -212,6 +214,8 @@ class World:
             self.request, self.action = outcome.request, outcome.action
             if not self.states or self.states[-1] is not self.request.state:
                 self.states.append(self.request.state)
+            if isinstance(outcome.action, Wait):
+                self.due = self.now + outcome.action.delay
             if not isinstance(outcome.action, Again):
                 return outcome
             event = Continue()
@@ -247,15 +251,15 @@ class World:
         """Let the present delay pass and settle; returns the delay."""
         assert isinstance(self.action, Wait)
         delay = self.action.delay
-        self.now += delay
+        self.now = max(self.now, self.due)
         self.happen(TimerFired())
         return delay
 
-    def live(self, span: timedelta, most_waits: int = 5000) -> None:
+    def live(self, span: timedelta, most_waits: int = 20000) -> None:
         """Let *span* pass, the delays in it one by one."""
         end = self.now + span
         for _ in range(most_waits):
-            if not isinstance(self.action, Wait) or self.now + self.action.delay > end:
+            if not isinstance(self.action, Wait) or self.due > end:
                 self.now = end
                 return
             self.wait()
