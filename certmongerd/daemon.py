@@ -73,7 +73,7 @@ class Daemon:
         helper_dir = helper_directory()
         self._settings = settings
         self._executor = Executor()
-        self._launcher = Launcher(helper_dir)
+        self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())

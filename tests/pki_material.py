@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from functools import cache
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from certmongerd.core.model import KeyAlgorithm, Template
 from certmongerd.pki import algorithms, der
@@ -79,3 +80,22 @@ def certificate(
         key=key,
     )
     return parse_der_certificate(encoded)
+
+
+def damaged_rsa_pem(name: str) -> bytes:
+    """The RSA key *name* with a wrong exponent: its public key is right, its signatures are not."""
+    key = rsa_key(name)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    wrong = rsa.RSAPrivateNumbers(
+        p=numbers.p,
+        q=numbers.q,
+        d=numbers.d,
+        dmp1=numbers.dmp1 + 2,
+        dmq1=numbers.dmq1,
+        iqmp=numbers.iqmp,
+        public_numbers=numbers.public_numbers,
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    return wrong.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -61,7 +61,7 @@ class Settings:
     """Longest run of a helper that tells about its CA."""
     hook_timeout_s: float = 300.0
     """Longest run of a pre-save or post-save command."""
-    max_helpers: int = 8
+    max_helpers: int = 64
     """Helpers that may run at the same time."""
     selfsign_validity: Duration = _ONE_YEAR
     selfsign_populate_unique_id: bool = False

@@ -32,12 +32,16 @@ logger = logging.getLogger(__name__)
 class FileKeyStore:
     """Keys as PKCS #8 PEM, certificates as one PEM each; see `certmongerd.keystore.protocol.KeyStore`."""
 
-    def read_key(self, storage: KeyStorage, marker: str = "") -> KeyFacts | None:
-        """Facts of the key, or of the candidate that *marker* names; None when there is none or the file is empty."""
+    def read_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> KeyFacts | None:
+        """Facts of the key, or of the candidate that *marker* names; None when there is none or the file is empty.
+
+        A key whose numbers do not fit together is refused; for the key of *known_spki*, which was examined
+        when it appeared, the costly examination is not repeated.
+        """
         path = candidate_path(storage, marker) if marker else storage.location
         if storage.type is StorageType.NONE or not storage.location:
             return None
-        return _read_facts(storage, path)
+        return _read_facts(storage, path, known_spki)
 
     def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
         """The key itself; without the checks of `read_key`, which comes first."""
@@ -134,6 +138,8 @@ class FileKeyStore:
                 logger.info("Removed %s, left over by an unfinished write", path)
 
 
-def _read_facts(storage: KeyStorage, path: str) -> KeyFacts | None:
-    key = load_key(storage, path, validate=True)
+def _read_facts(storage: KeyStorage, path: str, known_spki: bytes) -> KeyFacts | None:
+    key = load_key(storage, path, validate=not known_spki)
+    if key is not None and known_spki and key_facts(key).spki != known_spki:
+        key = load_key(storage, path, validate=True)
     return key_facts(key) if key is not None else None

@@ -28,8 +28,8 @@ class Saved:
 class KeyStore(Protocol):
     """A place for keys and certificates. All methods block and raise `KeyStoreError`."""
 
-    def read_key(self, storage: KeyStorage, marker: str = "") -> KeyFacts | None:
-        """Facts of the key, or of the candidate; None when there is none."""
+    def read_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> KeyFacts | None:
+        """Facts of the key, or of the candidate; None when there is none. *known_spki* was examined before."""
 
     def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
         """Something that signs and decrypts with the key, or with the candidate."""

@@ -114,7 +114,9 @@ class Actions:
         storage = request.key_storage
         store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            facts = await self.executor.io(store.read_key, storage, request.key_next_marker)
+            facts = await self.executor.io(
+                store.read_key, storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+            )
         if facts is None:
             return KeyAbsent()
         return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
@@ -155,6 +157,7 @@ class Actions:
                 request.key_storage,
                 marker=request.key_next_marker,
                 preserve_as=preserve_as,
+                known_spki=request.key.pubkey_info,
             )
         return CertSaved(key_swapped=saved.key_swapped)
 

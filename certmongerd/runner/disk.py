@@ -34,7 +34,9 @@ def _look_at_key(request: Request) -> KeyRead | None:
     if request.key_storage.type is StorageType.NONE:
         return None
     try:
-        facts = open_key_store(request.key_storage.type).read_key(request.key_storage)
+        store = open_key_store(request.key_storage.type)
+        store.sweep_leftovers(request.key_storage.location)
+        facts = store.read_key(request.key_storage, known_spki=request.key.pubkey_info)
     except KeyStoreError:
         return None
     if facts is None:
@@ -44,7 +46,9 @@ def _look_at_key(request: Request) -> KeyRead | None:
 
 def _look_at_cert(request: Request) -> CertRead | None:
     try:
-        pem = open_key_store(request.cert_storage.type).read_certificate(request.cert_storage)
+        store = open_key_store(request.cert_storage.type)
+        store.sweep_leftovers(request.cert_storage.location)
+        pem = store.read_certificate(request.cert_storage)
         if pem is None:
             return None
         return CertRead(cert=pem, facts=certificate_facts(parse_certificate(pem)))

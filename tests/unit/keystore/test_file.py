@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from keystore_material import MARKER, Place, cert_pem, key_pem, place_in, write
-from pki_material import ec_key
+from pki_material import damaged_rsa_pem, ec_key
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import KeyAlgorithm, KeyRecord, KeyStorage, StorageType
@@ -48,6 +48,17 @@ def _save(place: Place, pem: str, *, marker: str = "", preserve_as: str = "", kn
 
 
 class TestReading:
+    def test_a_key_is_examined_when_it_appears_and_not_again(self, place: Place) -> None:
+        damaged = damaged_rsa_pem("a")
+        write(Path(place.key.location), damaged)
+        known = key_facts(load_private_key(damaged, None, validate=False)).spki
+        facts = STORE.read_key(place.key, known_spki=known)
+        assert facts is not None
+        assert facts.spki == known
+        for unknown in (b"", key_facts(ec_key("a")).spki):
+            with pytest.raises(KeyStoreError):
+                STORE.read_key(place.key, known_spki=unknown)
+
     def test_an_absent_or_empty_key_file_holds_no_key(self, place: Place) -> None:
         assert STORE.read_key(place.key) is None
         place.key_path.touch()

@@ -3,7 +3,7 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
-from pki_material import ec_key, rsa_key
+from pki_material import damaged_rsa_pem, ec_key, rsa_key
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
 from certmongerd.core.model import KeyAlgorithm
@@ -126,20 +126,8 @@ def test_what_is_no_usable_key_is_refused(pem: bytes) -> None:
 
 
 def test_a_damaged_rsa_key_is_found_when_it_is_validated() -> None:
-    key = rsa_key("a")
-    assert isinstance(key, rsa.RSAPrivateKey)
-    numbers = key.private_numbers()
-    wrong = rsa.RSAPrivateNumbers(
-        p=numbers.p,
-        q=numbers.q,
-        d=numbers.d,
-        dmp1=numbers.dmp1 + 2,
-        dmq1=numbers.dmq1,
-        iqmp=numbers.iqmp,
-        public_numbers=numbers.public_numbers,
-    ).private_key(unsafe_skip_rsa_key_validation=True)
     with pytest.raises(KeyStoreError):
-        load_private_key(wrong.private_bytes(_PEM, _PKCS8, _PLAIN), None)
+        load_private_key(damaged_rsa_pem("a"), None)
 
 
 @pytest.mark.parametrize("key", [rsa_key("a"), ec_key("a")], ids=["rsa", "ec"])
