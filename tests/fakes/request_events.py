@@ -135,7 +135,6 @@ def requests() -> Iterator[Request]:
     """Requests of every kind, in no particular state."""
     yield new_request()
     yield replace(new_request(), ca_name=CaName(""))
-    yield with_known_key(new_request(SCEP_CA))
     yield replace(with_known_key(new_request(SCEP_CA)), scep=fresh_messages(), ca_cookie="cookie", csr="CSR")
     yield monitored()
     yield replace(
@@ -145,10 +144,8 @@ def requests() -> Iterator[Request]:
         ca_certs=CaCertLocations(root_files=("/etc/ca.pem",)),
     )
     yield replace(monitored(certificate=facts(NOW - timedelta(days=400))), monitor=False)
-    yield replace(monitored(), key_storage=KeyStorage(), autorenew=False)
     yield replace(new_request(), key_storage=KeyStorage())
-    yield replace(with_known_key(new_request()), attempts=30, demands=30)
-    yield replace(monitored(), attempts=10**6)
+    yield replace(monitored(), attempts=10**6, demands=30, autorenew=False)
 
 
 def contexts() -> Iterator[Context]:
@@ -159,7 +156,7 @@ def contexts() -> Iterator[Context]:
         challenge_password_otp=True,
         default_ca=CaName("plain"),
     )
-    for ca, policy in ((None, strict), (PLAIN_CA, Policy()), (SCEP_CA, strict), (ROOTS_CA, strict)):
+    for ca, policy in ((None, strict), (PLAIN_CA, Policy()), (SCEP_CA, strict)):
         yield Context(now=NOW, policy=policy, ca=ca, cas=CAS)
 
 

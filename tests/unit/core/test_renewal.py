@@ -175,7 +175,7 @@ def test_restarts_every_few_minutes_do_not_make_an_expired_certificate_storm() -
 
 def test_an_unreachable_ca_is_asked_throughout_and_the_certificate_renewed_when_it_is_back() -> None:
     world = monitored_world(answer=lambda *_: Unreachable("no route"))
-    world.live(400 * DAY)
+    world.live(368 * DAY)
     assert world.states[-1] is State.CA_UNREACHABLE
     assert most_in_a_day(world.times_of(Submit)) <= 24 * 12 + 2
     world.answer = issue_again
