@@ -7,7 +7,7 @@ from fakes.request_world import facts, new_request
 
 from certmongerd.core.choice import ca_certificate_files, choose_ca, find_ca, wants_ca_certs
 from certmongerd.core.ids import NO_CA, CaName
-from certmongerd.core.model import Ca, CaCertLocations, NamedCertificate
+from certmongerd.core.model import Ca, CaCertLocations, NamedCertificate, Request
 
 ISSUER = 'CN=t,O="Org, Inc"'
 ADOPTED = replace(new_request(), ca_name=NO_CA, cert_facts=replace(facts(), issuer=ISSUER))
@@ -39,10 +39,10 @@ def test_an_issuer_that_is_not_known_does_not_match_an_empty_name() -> None:
     assert choose_ca(FRESH, [ca("a", "")], NO_CA) == NO_CA
 
 
-@pytest.mark.parametrize("request_", [ADOPTED, FRESH])
-def test_otherwise_the_last_default_ca_is_taken(request_: object) -> None:
+@pytest.mark.parametrize("adopted_or_fresh", [ADOPTED, FRESH])
+def test_otherwise_the_last_default_ca_is_taken(adopted_or_fresh: Request) -> None:
     cas = [ca("a", is_default=True), ca("b", is_default=True), ca("c")]
-    assert choose_ca(FRESH if request_ is FRESH else ADOPTED, cas, CaName("d")) == "b"
+    assert choose_ca(adopted_or_fresh, cas, CaName("d")) == "b"
 
 
 def test_otherwise_the_configuration_says_it_whether_or_not_that_ca_exists() -> None:
