@@ -22,6 +22,8 @@ class DaemonUnderTest:
     root: Path
     config: str = ""
     options: Sequence[str] = ()
+    bus_address: str = ""
+    """Of a session bus to serve as well as the private socket."""
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -49,11 +51,15 @@ class DaemonUnderTest:
             "CERTMONGER_LOCAL_CA_DIR": str(self.root / "local"),
             "CERTMONGER_TMPDIR": str(self.root / "tmp"),
             "CERTMONGER_SYSTEM_LOCK_FILE": str(self.root / "lock"),
+            **({"DBUS_SESSION_BUS_ADDRESS": self.bus_address} if self.bus_address else {}),
         }
+
+    def _transport(self) -> list[str]:
+        return ["-s", "-l"] if self.bus_address else ["-L"]
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start and wait until the socket answers."""
-        command = [str(BIN / "certmongerd"), "-n", "-L", "-P", str(self.socket), "-d", "3", *self.options]
+        command = [str(BIN / "certmongerd"), "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

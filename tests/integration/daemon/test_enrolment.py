@@ -1,6 +1,7 @@
 """Certificates from the embedded CAs, through daemon, helper and client."""
 
 import stat
+import time
 
 import pytest
 from cryptography import x509
@@ -82,6 +83,28 @@ def test_hooks_run_around_saving(daemon: DaemonUnderTest) -> None:
     done = daemon.request("hooked", "-B", f"{hook} before", "-C", f"{hook} after")
     assert done.returncode == 0, done.stdout
     assert trace.read_text().splitlines() == ["before ", "after there"]
+
+
+def test_requests_with_hooks_take_turns_and_others_do_not_wait(daemon: DaemonUnderTest) -> None:
+    trace = daemon.root / "turns"
+    hook = daemon.root / "turn.sh"
+    hook.write_text(f'#!/bin/sh\necho "$1" >> {trace}\nsleep 0.3\n')
+    hook.chmod(0o755)
+    names = ["turn1", "turn2", "turn3"]
+    for name in names:
+        files = ["-f", str(daemon.certs / f"{name}.crt"), "-k", str(daemon.certs / f"{name}.key")]
+        hooks = ["-B", f"{hook} {name}", "-C", f"{hook} {name}"]
+        assert daemon.getcert("request", "-I", name, "-c", "SelfSign", *files, *hooks).returncode == 0
+    assert daemon.request("free", ca="SelfSign").returncode == 0
+    done_before_free = len(trace.read_text().split()) if trace.exists() else 0
+    assert done_before_free < 6, "a request without hooks waited for those with hooks"
+    for name in names:
+        deadline = time.monotonic() + 20
+        while daemon.listing(name)["status"] != "MONITORING" and time.monotonic() < deadline:
+            time.sleep(0.05)
+    turns = trace.read_text().split()
+    assert sorted(turns) == sorted(names * 2)
+    assert turns[0::2] == turns[1::2]
 
 
 def test_tracking_stops_and_leaves_the_files(daemon: DaemonUnderTest) -> None:

@@ -1,0 +1,67 @@
+"""What a request worker needs besides the machine: state files in memory, a clock that waits for nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from certmongerd.core.effects import Effect
+from certmongerd.core.errors import StateStoreError
+from certmongerd.core.events import EffectResult
+from certmongerd.core.model import Ca, Request
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class StandingClock:
+    """Shows one time; whoever waits for a delay waits until something else happens."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def wait(self, changed: asyncio.Event, delay: timedelta) -> bool:
+        del delay
+        await changed.wait()
+        return False
+
+
+@dataclass
+class MemoryFiles:
+    """Remembers what was stored; refuses while `is_full`."""
+
+    requests: dict[str, Request] = field(default_factory=dict)
+    is_full: bool = False
+
+    def create_request(self, request: Request, now: datetime) -> str:
+        name = f"{now:%Y%m%d%H%M%S}-{len(self.requests)}"
+        self.save_request(name, request)
+        return name
+
+    def save_request(self, name: str, request: Request) -> None:
+        if self.is_full:
+            raise StateStoreError(name, "no space left on device")
+        self.requests[name] = request
+
+    def delete_request(self, name: str) -> None:
+        del self.requests[name]
+
+    def create_ca(self, ca: Ca, now: datetime) -> str:
+        raise NotImplementedError
+
+    def save_ca(self, name: str, ca: Ca) -> None:
+        raise NotImplementedError
+
+    def delete_ca(self, name: str) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class ScriptedPerformer:
+    """Answers every effect with `answer`, and records what it was asked."""
+
+    answer: Callable[[Request, Effect], Awaitable[EffectResult]]
+    asked: list[tuple[str, Effect]] = field(default_factory=list)
+
+    async def perform(self, request: Request, effect: Effect) -> EffectResult:
+        self.asked.append((request.id, effect))
+        return await self.answer(request, effect)

@@ -1,0 +1,132 @@
+"""One request's trouble is its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from fakes.engine_world import MemoryFiles, ScriptedPerformer, StandingClock
+
+from certmongerd.core.effects import BuildCsr, Effect, GenerateKey, ReadCert, ReadKey
+from certmongerd.core.events import CertAbsent, CsrBuilt, EffectResult, KeyAbsent, KeyGenerated, KeyRead, Rekey
+from certmongerd.core.ids import Nickname
+from certmongerd.core.model import KeyAlgorithm, KeyStorage, Request, StorageType
+from certmongerd.core.states import State
+from certmongerd.runner.executor import Executor
+from certmongerd.runner.registry import Registry, RequestEntry
+from certmongerd.runner.request_worker import RequestWorkers
+
+Answer = Callable[[Request, Effect], Awaitable[EffectResult]]
+
+
+class World:
+    """Workers on memory, and the requests they work on."""
+
+    def __init__(self, answer: Answer, tasks: asyncio.TaskGroup) -> None:
+        self.files = MemoryFiles()
+        self.performer = ScriptedPerformer(answer)
+        self.registry = Registry(self.files, Executor(), StandingClock())
+        self.workers = RequestWorkers(self.registry, self.performer)
+        self._tasks = tasks
+
+    def add(self, name: str) -> RequestEntry:
+        storage = KeyStorage(type=StorageType.FILE, location=f"/keys/{name}")
+        entry = self.registry.enter_request(Request(id=Nickname(name), key_storage=storage))
+        self.workers.start(entry, self._tasks)
+        return entry
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not is_so():  # noqa: ASYNC110 - what is awaited is a value, not an event
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def world(answer: Answer) -> AsyncIterator[World]:
+    async with asyncio.TaskGroup() as tasks:
+        made = World(answer, tasks)
+        yield made
+        for entry in list(made.registry.requests.values()):
+            await made.workers.stop(entry)
+    made.registry.executor.close()
+
+
+async def issue_key_and_csr(_request: Request, effect: Effect) -> EffectResult:
+    match effect:
+        case ReadKey():
+            return KeyAbsent()
+        case ReadCert():
+            return CertAbsent()
+        case GenerateKey():
+            return KeyGenerated(type=KeyAlgorithm.EC, size=256, pubkey_info=b"spki", marker="")
+        case BuildCsr():
+            return CsrBuilt(csr="csr", spkac="")
+        case _:
+            raise AssertionError(effect)
+
+
+async def test_an_exception_in_one_request_leaves_the_others_alone() -> None:
+    async def answer(request: Request, effect: Effect) -> EffectResult:
+        match effect:
+            case ReadKey() if request.id == "bad" and request.key.pubkey_info:
+                raise ZeroDivisionError
+            case ReadKey() if request.key.pubkey_info:
+                return KeyRead(type=KeyAlgorithm.EC, size=256, pubkey_info=b"spki")
+            case _:
+                return await issue_key_and_csr(request, effect)
+
+    async with world(answer) as made:
+        bad, good = made.add("bad"), made.add("good")
+        await made.until(lambda: good.request.state is State.NEED_CA and bool(bad.request.ca_error))
+        # The failing effect is tried again later, and says so where an operator looks.
+        assert bad.request.state is State.NEED_KEYINFO
+        assert "the daemon's log has the details" in bad.request.ca_error
+        assert good.request.ca_error == ""
+
+
+async def test_a_result_that_the_state_does_not_expect_stops_that_request_only() -> None:
+    async def answer(request: Request, effect: Effect) -> EffectResult:
+        if request.id == "confused":
+            return CsrBuilt(csr="", spkac="")
+        return await issue_key_and_csr(request, effect)
+
+    async with world(answer) as made:
+        confused, other = made.add("confused"), made.add("other")
+        await made.until(lambda: confused.request.state is State.NEED_GUIDANCE)
+        assert "internal error" in confused.request.ca_error
+        await made.until(lambda: other.request.key.size == 256)
+
+
+async def test_an_operator_interrupts_what_is_under_way() -> None:
+    cancelled: list[str] = []
+
+    async def answer(request: Request, effect: Effect) -> EffectResult:
+        if isinstance(effect, GenerateKey) and not cancelled:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(request.id)
+                raise
+        return await issue_key_and_csr(request, effect)
+
+    async with world(answer) as made:
+        entry = made.add("one")
+        await made.until(lambda: entry.request.state is State.GENERATING_KEY_PAIR)
+        assert made.workers.deliver(entry, Rekey())
+        # The answer to the operator is immediate; the new work begins when the old one has ended.
+        assert entry.request.state is State.GENERATING_KEY_PAIR
+        await made.until(lambda: entry.request.key.size == 256)
+        assert cancelled == ["one"]
+
+
+async def test_what_cannot_be_stored_is_not_acted_upon(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(request: Request, effect: Effect) -> EffectResult:
+        return await issue_key_and_csr(request, effect)
+
+    async with world(answer) as made:
+        made.files.is_full = True
+        entry = made.add("waits")
+        # Without a CA the request comes to rest, which is stored first.
+        await made.until(lambda: entry.request.state is State.NEED_KEYINFO or "no space left" in caplog.text)
+        assert made.files.requests == {}
+        assert "no space left on device" in caplog.text
