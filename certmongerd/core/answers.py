@@ -51,7 +51,9 @@ def first_line(output: bytes) -> str:
 
 def normalise_cookie(text: str) -> str:
     """A cookie as it is kept: one line without line end, several each ended by one LF."""
-    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    while len(lines) > 1 and not lines[-1]:
+        lines.pop()
     return lines[0] if len(lines) == 1 else "\n".join(lines) + "\n"
 
 
