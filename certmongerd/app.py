@@ -166,7 +166,8 @@ class _App:
             environment = dict(os.environ) | ({"CERTMONGER_PVT_ADDRESS": address} if address else {})
             process = await asyncio.create_subprocess_exec(*argv, env=environment)
         except (OSError, InvalidValue, TypeError) as error:
-            print(f'certmongerd: The command "{command}" cannot be run: {error}', file=sys.stderr)
+            reason = error.strerror if isinstance(error, OSError) else "it is empty or malformed"
+            print(f'certmongerd: The command "{command}" cannot be run: {reason}', file=sys.stderr)
             self._status = _COMMAND_NOT_FOUND
         else:
             status = await process.wait()

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from certmongerd.core.errors import InvalidValue
 from certmongerd.pki import algorithms, der
@@ -101,7 +102,7 @@ def parse_request(pem: str) -> SigningRequest:
             spki=spki.encoded,
             extensions=tuple(_requested_extensions(attributes)) if attributes else (),
         )
-        is_proven = x509.load_der_x509_csr(found).is_signature_valid
+        is_proven = _is_proven(x509.load_der_x509_csr(found))
     except (DerError, x509.InvalidVersion, ValueError, IndexError, TypeError) as exc:
         raise InvalidValue("csr", f"The signing request cannot be read: {exc}") from exc
     except UnsupportedAlgorithm as exc:
@@ -109,6 +110,27 @@ def parse_request(pem: str) -> SigningRequest:
     if not is_proven:
         raise UnprovenRequest("csr", "The signing request is not signed with the key it asks a certificate for.")
     return request
+
+
+def _is_proven(csr: x509.CertificateSigningRequest) -> bool:
+    """Whether *csr* is signed with the key it holds."""
+    if csr.is_signature_valid:
+        return True
+    # pyca answers False for SHA-1 and MD5, which administrators can still configure for signing requests.
+    # Nothing is lost by it: only the requester could make the text that is signed here.
+    key, digest = csr.public_key(), csr.signature_hash_algorithm
+    if not isinstance(digest, hashes.SHA1 | hashes.MD5):
+        return False
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(csr.signature, csr.tbs_certrequest_bytes, padding.PKCS1v15(), digest)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(csr.signature, csr.tbs_certrequest_bytes, ec.ECDSA(digest))
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _requested_extensions(attributes: der.Element) -> Iterable[Extension]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, Protocol
 
+from certmongerd.core.machine_enroll import has_fresh_messages
 from certmongerd.core.model import Ca, Request
 
 HOME: Final = "/run/certmonger"
@@ -107,12 +108,6 @@ def submission_environment(base: Mapping[str, str], request: Request, ca: Ca, op
     return {**base, **_without_empty(variables | _scep_variables(request, ca))}
 
 
-def has_fresh_scep_messages(request: Request) -> bool:
-    """Whether *request* has SCEP messages that no helper was given yet: their nonce is unused."""
-    scep = request.scep
-    return bool(scep.req or scep.gic) and scep.nonce != scep.last_nonce
-
-
 def _scep_variables(request: Request, ca: Ca) -> dict[str, str]:
     """Certificates of a SCEP CA, and the messages while their nonce is unused."""
     variables = {
@@ -121,7 +116,7 @@ def _scep_variables(request: Request, ca: Ca) -> dict[str, str]:
         "CERTMONGER_SCEP_CA_CERTIFICATE": ca.encryption_issuer_cert,
         "CERTMONGER_SCEP_CERTIFICATES": ca.encryption_cert_pool,
     }
-    if has_fresh_scep_messages(request):
+    if has_fresh_messages(request):
         variables["CERTMONGER_PKCSREQ"] = request.scep.req
         variables["CERTMONGER_GETCERTINITIAL"] = request.scep.gic
         if request.key_next_marker:

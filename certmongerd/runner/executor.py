@@ -8,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_IO_THREADS: Final = 32
+_IO_THREADS: Final = 8
 
 
 class Executor:

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.model import KeyAlgorithm, Template
+from certmongerd.pki.csr import build_csr
 from certmongerd.pki.issue import (
     Issuer,
     UnprovenRequest,
@@ -147,6 +149,21 @@ def test_a_request_signed_with_another_key_is_unproven() -> None:
     pem = x509.load_der_x509_csr(forged).public_bytes(Encoding.PEM).decode()
     with pytest.raises(UnprovenRequest):
         parse_request(pem)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digest"), [(KeyAlgorithm.RSA, "sha1"), (KeyAlgorithm.RSA, "md5"), (KeyAlgorithm.EC, "sha1")]
+)
+def test_a_request_signed_with_an_old_digest_proves_its_key(algorithm: KeyAlgorithm, digest: str) -> None:
+    key = RSA_KEY if algorithm is KeyAlgorithm.RSA else KEY
+    pem = build_csr(
+        Template(subject="CN=old"), key, digest=digest, friendly_name="old", default_subject="x", challenge=None
+    )
+    assert parse_request(pem).spki == spki_of_key(key)
+    der = bytearray(x509.load_pem_x509_csr(pem.encode()).public_bytes(Encoding.DER))
+    der[der.index(b"old")] ^= 1
+    with pytest.raises(UnprovenRequest):
+        parse_request(encode_pem("CERTIFICATE REQUEST", bytes(der)))
 
 
 def test_a_request_for_another_key_is_not_self_signed() -> None:

@@ -23,7 +23,6 @@ from certmongerd.runner.environment import (
     HookMoment,
     base_environment,
     ca_data_environment,
-    has_fresh_scep_messages,
     hook_environment,
     submission_environment,
 )
@@ -174,7 +173,6 @@ CERTIFICATES = {
 
 def test_fresh_scep_messages_are_passed() -> None:
     request = replace(REQUEST, scep=SCEP)
-    assert has_fresh_scep_messages(request)
     assert scep_variables(request) == CERTIFICATES | {
         "CERTMONGER_PKCSREQ": "REQ",
         "CERTMONGER_GETCERTINITIAL": "GIC",
@@ -183,7 +181,6 @@ def test_fresh_scep_messages_are_passed() -> None:
 
 def test_used_scep_messages_are_not_passed_again() -> None:
     request = replace(REQUEST, scep=replace(SCEP, last_nonce=b"n"))
-    assert not has_fresh_scep_messages(request)
     assert scep_variables(request) == CERTIFICATES
 
 
@@ -191,6 +188,14 @@ def test_messages_of_a_candidate_key_are_passed_while_a_rekey_is_pending() -> No
     assert scep_variables(replace(REQUEST, scep=SCEP, key_next_marker="m")) == CERTIFICATES | {
         "CERTMONGER_PKCSREQ": "REQ",
         "CERTMONGER_GETCERTINITIAL": "GIC",
+        "CERTMONGER_PKCSREQ_REKEY": "REQ2",
+        "CERTMONGER_GETCERTINITIAL_REKEY": "GIC2",
+    }
+
+
+def test_a_candidate_key_has_messages_of_its_own_when_the_old_certificate_cannot_sign() -> None:
+    messages = replace(SCEP, req="", gic="")
+    assert scep_variables(replace(REQUEST, scep=messages, key_next_marker="m")) == CERTIFICATES | {
         "CERTMONGER_PKCSREQ_REKEY": "REQ2",
         "CERTMONGER_GETCERTINITIAL_REKEY": "GIC2",
     }
