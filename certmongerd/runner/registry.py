@@ -118,6 +118,8 @@ class Registry:
         )
         self.ca_values: Mapping[ObjectPath, Ca] = _View(self.cas, lambda path: self.cas[path].ca)
         self._listeners: list[ChangeListener] = []
+        self._ca_list: tuple[Ca, ...] | None = None
+        """The values of `cas` as `context` hands them out; None after a change."""
         self._last_request = 0
         self._last_ca = 0
 
@@ -148,6 +150,7 @@ class Registry:
         path = ObjectPath(f"{CAS_PATH}/CA{self._last_ca}")
         entry = CaEntry(path=path, ca=ca, file_name=file_name, stored=stored)
         self.cas[path] = entry
+        self._ca_list = None
         self.tell(lambda listener: listener.ca_added(path, ca))
         return entry
 
@@ -159,6 +162,7 @@ class Registry:
     def leave_ca(self, entry: CaEntry) -> None:
         """Take an entry out of the table."""
         if self.cas.pop(entry.path, None) is not None:
+            self._ca_list = None
             self.tell(lambda listener: listener.ca_removed(entry.path))
 
     def set_request(self, entry: RequestEntry, request: Request) -> None:
@@ -172,6 +176,7 @@ class Registry:
     def set_ca(self, entry: CaEntry, ca: Ca) -> None:
         """Give an entry its next value and announce the change."""
         old, entry.ca = entry.ca, ca
+        self._ca_list = None
         if ca != old:
             self.tell(lambda listener: listener.ca_changed(entry.path, old, ca))
 
@@ -181,12 +186,13 @@ class Registry:
 
     def context(self, request: Request) -> Context:
         """The surroundings in which *request* is stepped now."""
-        cas = tuple(entry.ca for entry in self.cas.values())
+        if self._ca_list is None:
+            self._ca_list = tuple(entry.ca for entry in self.cas.values())
         return Context(
             now=self.clock.now(),
             policy=self.policy,
-            ca=find_ca(cas, request.ca_name) if request.ca_name else None,
-            cas=cas,
+            ca=find_ca(self._ca_list, request.ca_name) if request.ca_name else None,
+            cas=self._ca_list,
         )
 
     def unused_nickname(self) -> Nickname:
