@@ -24,7 +24,7 @@ from certmongerd.busapi.table import Context
 from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.ids import Nickname, ObjectPath
-from certmongerd.core.model import CertStorage, KeyStorage, Request, StorageType
+from certmongerd.core.model import CaCertLocations, CertStorage, KeyStorage, Request, StorageType
 
 
 def valid_nickname(nickname: str) -> str:
@@ -142,27 +142,41 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
         request = replace(request, id=Nickname(valid_nickname(nickname)))
     require_free_nickname(request.id, context)
     require_free_certificate(cert_storage, context)
-    key_storage = await asyncio.to_thread(_key_storage, entries)
-    await asyncio.to_thread(_require_different_files, cert_storage, key_storage)
+    key_storage = await asyncio.to_thread(_checked_key_storage, entries, cert_storage)
     if key_storage.type is not StorageType.NONE:
         require_free_key(key_storage, context)
     return replace(request, cert_storage=cert_storage, key_storage=key_storage)
 
 
-async def add_request(entries: Entries, caller: Caller, context: Context) -> ObjectPath:
-    """Check everything, then register the request. Raises CallRefused, StateStoreError."""
+def _checked_key_storage(entries: Entries, cert_storage: CertStorage) -> KeyStorage:
+    key_storage = _key_storage(entries)
+    _require_different_files(cert_storage, key_storage)
+    return key_storage
+
+
+async def add_request(
+    entries: Entries, caller: Caller, context: Context, *, pass_on: Callable[[], None] = lambda: None
+) -> ObjectPath:
+    """Check everything, then register the request. Raises CallRefused, StateStoreError.
+
+    *pass_on* is called when only the storing is left to wait for.
+    """
     request = await _with_places(context.service.new_request(), entries, context)
     request = _with_lists(request, entries)
     lists = frozenset(FILE_LISTS) | frozenset(DATABASE_LISTS)
-    await asyncio.to_thread(check_ca_cert_lists, request.ca_certs, lists)
+    if request.ca_certs != CaCertLocations():
+        await asyncio.to_thread(check_ca_cert_lists, request.ca_certs, lists)
     request = apply_settings(request, entries, KEY_SETTINGS, caller)
     ca_path = entries.text("CA", "ca")
     if ca_path:
         request = with_ca(request, ca_path, context, lambda _: "No such CA.")
     request = apply_settings(request, entries, OTHER_SETTINGS, caller)
     # The checks above waited for threads: look again, now without waiting until the request is reserved.
+    if not entries.text("NICKNAME", "nickname"):
+        request = replace(request, id=context.service.new_request().id)
     _require_unique(request, context)
     context.pending.append(request)
+    pass_on()
     try:
         return await context.service.add_request(request)
     finally:

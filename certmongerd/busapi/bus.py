@@ -8,7 +8,7 @@ from typing import Final
 
 from certmongerd.api import BUS_NAME, DBUS_NAME, DBUS_PATH
 from certmongerd.busapi.address import InvalidAddress, parse_addresses
-from certmongerd.busapi.calls import CallQueues
+from certmongerd.busapi.calls import CallQueues, Turn
 from certmongerd.busapi.connection import Connection, log_failure
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import BusError, BusUnavailable, NameTaken
@@ -140,11 +140,12 @@ class BusConnection:
             return
         self._calls.put(sender, call, group)
 
-    async def _handle(self, call: WireMessage) -> None:
+    async def _handle(self, call: WireMessage, turn: Turn) -> None:
         caller = await self._caller(call.sender)
         if caller is None:
             return
-        reply = await self._api.handle(call, caller)
+        reply = await self._api.handle(call, caller, pass_on=turn.pass_on)
+        await turn.to_reply()
         if reply is not None:
             await self._connection.outgoing.room()
             self._connection.send(reply)

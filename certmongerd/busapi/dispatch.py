@@ -52,12 +52,17 @@ class CertmongerApi:
         """Send no more signals to *sink*."""
         self.signals.detach(sink)
 
-    async def handle(self, call: WireMessage, caller: Caller) -> WireMessage | None:
-        """Answer *call*; None when its sender wants no answer. Raises nothing but CancelledError."""
+    async def handle(
+        self, call: WireMessage, caller: Caller, *, pass_on: Callable[[], None] = lambda: None
+    ) -> WireMessage | None:
+        """Answer *call*; None when its sender wants no answer. Raises nothing but CancelledError.
+
+        *pass_on* is called as soon as the caller's next call may begin, should that be before the answer.
+        """
         if self._activity is not None and not _is_ping(call):
             self._activity()
         try:
-            answer = await self._answer(call, caller)
+            answer = await self._answer(call, Arguments(call.body, caller, pass_on))
             reply = reply_to(call, answer.signature, answer.body)
         except CallRefused as refusal:
             reply = error_to(call, refusal.error_name, refusal.signature, refusal.body)
@@ -70,7 +75,7 @@ class CertmongerApi:
             reply = self._unexpected(call)
         return None if call.no_reply_expected else reply
 
-    async def _answer(self, call: WireMessage, caller: Caller) -> Answer:
+    async def _answer(self, call: WireMessage, arguments: Arguments) -> Answer:
         path, member = call.path or "", call.member or ""
         if call.interface == PEER_INTERFACE or (call.interface is None and member in ("Ping", "GetMachineId")):
             return _peer(member)
@@ -82,7 +87,7 @@ class CertmongerApi:
             raise unknown_method(call)
         method.require_signature(call.signature)
         try:
-            return await method.invoke(Arguments(call.body, caller))
+            return await method.invoke(arguments)
         except KeyError:
             if self._tree.find(path) is None:  # removed while the call waited
                 raise unknown_method(call) from None

@@ -32,7 +32,8 @@ async def _add_known_ca(subject: Subject[None], arguments: Arguments) -> Answer:
 
 async def _add_request(subject: Subject[None], arguments: Arguments) -> Answer:
     entries = Entries("add_request", arguments.body[0])
-    return Answer("bo", (True, await add_request(entries, arguments.caller, subject.context)))
+    path = await add_request(entries, arguments.caller, subject.context, pass_on=arguments.pass_on)
+    return Answer("bo", (True, path))
 
 
 async def _find_ca(subject: Subject[None], arguments: Arguments) -> Answer:

@@ -13,7 +13,7 @@ from typing import Final
 
 from certmongerd.api import DBUS_NAME, DBUS_PATH
 from certmongerd.busapi.address import Address, InvalidAddress, parse_listen_address, private_address
-from certmongerd.busapi.calls import CallQueues
+from certmongerd.busapi.calls import CallQueues, Turn
 from certmongerd.busapi.connection import Connection, log_failure
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import ListenFailed
@@ -68,9 +68,10 @@ class _PeerClient:
         await self._calls.space(_ONE_CLIENT)
         self._calls.put(_ONE_CLIENT, call, group)
 
-    async def _handle(self, call: WireMessage) -> None:
+    async def _handle(self, call: WireMessage, turn: Turn) -> None:
         await self._connection.outgoing.room()
-        reply = self._match_reply(call) or await self._api.handle(call, self._caller)
+        reply = self._match_reply(call) or await self._api.handle(call, self._caller, pass_on=turn.pass_on)
+        await turn.to_reply()
         if reply is not None and not call.no_reply_expected:
             self._connection.send(reply)
 

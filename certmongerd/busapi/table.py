@@ -64,6 +64,8 @@ class Arguments:
 
     body: tuple[object, ...]
     caller: Caller
+    pass_on: Callable[[], None] = lambda: None
+    """Lets the caller's next call begin before this one is answered."""
 
     def text(self, index: int) -> str:
         """Argument *index*, of type s or o."""

@@ -2,6 +2,7 @@
 
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography import x509
@@ -113,3 +114,14 @@ def test_tracking_stops_and_leaves_the_files(daemon: DaemonUnderTest) -> None:
     assert stopped.stdout == 'Request "leave" removed.\n'
     assert (daemon.certs / "leave.crt").exists()
     assert daemon.getcert("status", "-i", "leave").returncode == 1
+
+
+def test_anonymous_requests_of_one_second_get_different_nicknames(daemon: DaemonUnderTest) -> None:
+    commands = []
+    for number in range(6):
+        files = ("-f", str(daemon.certs / f"anon{number}.crt"), "-k", str(daemon.certs / f"anon{number}.key"))
+        commands.append(("request", "-c", "SelfSign", "-G", "EC", "-g", "256", *files))
+    with ThreadPoolExecutor(len(commands)) as pool:
+        outputs = [done.stdout for done in pool.map(lambda command: daemon.getcert(*command), commands)]
+    assert all(output.startswith('New signing request "') for output in outputs), outputs
+    assert len(set(outputs)) == len(commands)
