@@ -140,7 +140,7 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
     nickname = entries.text("NICKNAME", "nickname")
     if nickname:
         request = replace(request, id=Nickname(valid_nickname(nickname)))
-    require_free_nickname(request.id, context)
+        require_free_nickname(request.id, context)
     require_free_certificate(cert_storage, context)
     key_storage = await asyncio.to_thread(_checked_key_storage, entries, cert_storage)
     if key_storage.type is not StorageType.NONE:
@@ -172,7 +172,7 @@ async def add_request(
         request = with_ca(request, ca_path, context, lambda _: "No such CA.")
     request = apply_settings(request, entries, OTHER_SETTINGS, caller)
     # The checks above waited for threads: look again, now without waiting until the request is reserved.
-    if not entries.text("NICKNAME", "nickname"):
+    if not entries.text("NICKNAME", "nickname"):  # the generated one may have been taken meanwhile
         request = replace(request, id=context.service.new_request().id)
     _require_unique(request, context)
     context.pending.append(request)
