@@ -84,7 +84,8 @@ class Engine:
         except BaseException:
             self.registry.leave_request(entry)
             raise
-        self.request_workers.start(entry, self.tasks)
+        if entry.path in self.registry.requests:  # a quick client may have removed it while it was being stored
+            self.request_workers.start(entry, self.tasks)
         return entry.path
 
     async def change_request(self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool) -> None:
@@ -118,8 +119,6 @@ class Engine:
         async with entry.save_lock:
             await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
             self.registry.leave_request(entry)
-            # Nothing is written any more: what is on disk is what there is.
-            entry.stored = entry.request
         await self.request_workers.stop(entry)
 
     # CAs
@@ -132,8 +131,9 @@ class Engine:
         except BaseException:
             self.registry.leave_ca(entry)
             raise
-        self.ca_workers.start(entry, self.tasks)
-        self.wake_requests(ca)
+        if entry.path in self.registry.cas:
+            self.ca_workers.start(entry, self.tasks)
+            self.wake_requests(ca)
         return entry.path
 
     async def change_ca(self, path: ObjectPath, change: Callable[[Ca], Ca], *, refetch: bool) -> None:
@@ -165,7 +165,6 @@ class Engine:
         async with entry.save_lock:
             await self.registry.executor.io(self.registry.files.delete_ca, entry.file_name)
             self.registry.leave_ca(entry)
-            entry.stored = replace(entry.ca, error="")
         await self.ca_workers.stop(entry)
 
     def wake_requests(self, ca: Ca) -> None:

@@ -211,7 +211,8 @@ class Registry:
             return
         async with entry.save_lock:
             image = durable_image(entry.request)
-            if entry.stored == image:
+            if entry.stored == image or entry.path not in self.requests:
+                # Removed while this waited: a file written now would bring the request back.
                 return
             if entry.file_name:
                 await self.executor.io(self.files.save_request, entry.file_name, image)
@@ -223,7 +224,7 @@ class Registry:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
         async with entry.save_lock:
             image = replace(entry.ca, error="")
-            if entry.stored == image:
+            if entry.stored == image or entry.path not in self.cas:
                 return
             if entry.file_name:
                 await self.executor.io(self.files.save_ca, entry.file_name, image)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from fakes.engine_world import MemoryFiles, ScriptedPerformer, StandingClock
@@ -130,3 +131,15 @@ async def test_what_cannot_be_stored_is_not_acted_upon(caplog: pytest.LogCapture
         await made.until(lambda: entry.request.state is State.NEED_KEYINFO or "no space left" in caplog.text)
         assert made.files.requests == {}
         assert "no space left on device" in caplog.text
+
+
+async def test_a_removed_request_is_not_stored_again() -> None:
+    async with world(issue_key_and_csr) as made:
+        entry = made.add("gone")
+        await made.registry.persist_request(entry)
+        made.files.delete_request(entry.file_name)
+        made.registry.leave_request(entry)
+        made.registry.set_request(entry, replace(entry.request, ca_error="changed"))
+        await made.registry.persist_request(entry)
+        assert made.files.requests == {}
+        await made.workers.stop(entry)
