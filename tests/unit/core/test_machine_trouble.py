@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from fakes.request_events import RESULTS
 from fakes.request_phases import (
     CSR,
     DONE,
@@ -23,7 +24,11 @@ from fakes.request_world import (
     OLD_SPKI,
     PLAIN_CA,
     SCEP_CA,
+    issue_again,
+    monitored,
     monitored_world,
+    new_request,
+    submitting,
 )
 
 from certmongerd.core.effects import (
@@ -42,6 +47,7 @@ from certmongerd.core.events import (
     Begin,
     Event,
     Failed,
+    Impossible,
     NeedKeyPair,
     NeedScepMessages,
     Rejected,
@@ -52,7 +58,10 @@ from certmongerd.core.events import (
     Unusable,
     Working,
 )
+from certmongerd.core.machine import step
+from certmongerd.core.model import Request
 from certmongerd.core.states import State
+from certmongerd.core.step import Context
 
 
 def test_a_rejected_rekey_keeps_certificate_and_key_and_goes_on_watching() -> None:
@@ -236,6 +245,7 @@ def test_ca_certificates_that_cannot_be_saved_are_told_and_tried_again() -> None
     world.happen(Resubmit())
     failing = "NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED NOTIFYING_ISSUED_CA_SAVE_FAILED NEED_TO_SAVE_CA_CERTS"
     assert names(world) == words(CSR, SUBMIT, *words(SAVE)[:7], failing)
+    assert [world.wait() for _ in range(3)] == [timedelta(minutes=m) for m in (1, 2, 4)]
     world.overrides = {}
     world.wait()
     assert names(world)[-1] == "MONITORING"
@@ -276,6 +286,25 @@ def test_a_candidate_that_vanished_leaves_the_old_key_and_is_made_again() -> Non
     assert world.request.key.pubkey_info == OLD_SPKI
     world.wait()
     assert world.request.key.pubkey_info == b"public key number 3"
+
+
+@pytest.mark.parametrize("known", [new_request(), monitored()])
+def test_the_end_of_every_submission_is_remembered(known: Request) -> None:
+    later = NOW + timedelta(hours=1)
+    answers = [event for event in RESULTS[Submit] if not isinstance(event, Failed | Impossible)]
+    for answer in answers:
+        request = replace(submitting(known), submitted=NOW)
+        for case in (request, replace(request, demands=100)):
+            assert step(case, answer, Context(now=later, ca=PLAIN_CA)).request.submitted == later
+
+
+def test_a_renewal_starts_counting_the_ca_s_demands_anew() -> None:
+    world = monitored_world()
+    world.request = replace(world.request, demands=3, attempts=9)
+    world.answer = lambda world, effect: NeedKeyPair() if world.request.demands == 0 else issue_again(world, effect)
+    world.live(timedelta(days=365 - 27))
+    assert world.issued == 1
+    assert world.request.key.pubkey_info == b"public key number 2"
 
 
 def test_an_enrolment_says_when_it_was_submitted() -> None:

@@ -181,6 +181,12 @@ def test_an_expired_certificate_is_due_once_a_day(last: datetime | None, due: bo
     assert is_crossed((DAY,), NOW - 2 * DAY, last, NOW) is due
 
 
+def test_a_check_at_the_very_end_of_validity_counts_as_one_after_it() -> None:
+    assert is_crossed((DAY,), NOW, NOW - SECOND, NOW)
+    assert not is_crossed((DAY,), NOW, NOW, NOW + SECOND)
+    assert monitoring_delay((DAY,), NOW, NOW) == MONITOR_POLL
+
+
 def test_restarts_do_not_put_the_daily_attempt_off_for_ever() -> None:
     expired, last, attempts = NOW - 10 * DAY, None, 0
     for hours in range(24 * 10):
