@@ -257,21 +257,19 @@ async def test_two_adds_at_once_do_not_both_get_the_nickname(
     client: Client, service: FakeService, base: dict[str, Variant], tmp_path: Path
 ) -> None:
     service.gate = asyncio.Event()
-    first = asyncio.create_task(client.add(base | {"NICKNAME": s("one")}))
-    second = asyncio.create_task(
-        client.reply(
-            ROOT_PATH,
-            ROOT_INTERFACE,
-            "add_request",
-            "a{sv}",
-            (base | {"NICKNAME": s("ONE"), "CERT_LOCATION": s(f"{tmp_path}/b.crt")},),
-        )
-    )
-    refused = await second
+    wishes = [
+        base | {"NICKNAME": s("one")},
+        base | {"NICKNAME": s("ONE"), "CERT_LOCATION": s(f"{tmp_path}/b.crt")},
+    ]
+    calls = [
+        asyncio.create_task(client.reply(ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (wish,))) for wish in wishes
+    ]
+    # Whichever checked its place last is refused while the other one is still being stored.
+    (refused,), (being_stored,) = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    assert refused.result().error_name == "org.fedorahosted.certmonger.duplicate"
     service.gate.set()
 
-    assert refused.error_name == "org.fedorahosted.certmonger.duplicate"
-    assert await first == f"{ROOT_PATH}/requests/Request1"
+    assert (await being_stored).body == (True, f"{ROOT_PATH}/requests/Request1")
 
 
 async def test_a_failure_to_store_is_told_and_reserves_nothing(
