@@ -31,6 +31,7 @@ from certmongerd.core.ca_machine import (
 from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook, StorageType
+from certmongerd.core.schedule import CA_POLL_MAX
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
@@ -168,7 +169,8 @@ class CaWorkers:
             case 1:
                 return FetchLater(None)
             case 5:
-                return FetchLater(timedelta(seconds=int(text)) if text.isdecimal() else None)
+                is_number = text.isascii() and text.isdecimal()
+                return FetchLater(min(timedelta(seconds=int(text[:9])), CA_POLL_MAX) if is_number else None)
             case 2:
                 return FetchRefused(text)
             case 6:
