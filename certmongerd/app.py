@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from certmongerd.api import PRIVATE_ADDRESS_VARIABLE
 from certmongerd.busapi.address import session_bus_address, system_bus_address
 from certmongerd.busapi.bus import BusConnection
 from certmongerd.busapi.dispatch import CertmongerApi
@@ -163,7 +164,7 @@ class _App:
         """Run the `-c` command; the daemon ends when it does, with its status."""
         try:
             argv = split_command(command)
-            environment = dict(os.environ) | ({"CERTMONGER_PVT_ADDRESS": address} if address else {})
+            environment = dict(os.environ) | ({PRIVATE_ADDRESS_VARIABLE: address} if address else {})
             process = await asyncio.create_subprocess_exec(*argv, env=environment)
         except (OSError, InvalidValue, TypeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is empty or malformed"

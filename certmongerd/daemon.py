@@ -5,14 +5,13 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from certmongerd import __version__
 from certmongerd.config.builtin import missing_builtins, resolve_helper
 from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
 from certmongerd.config.settings import Settings
-from certmongerd.core.choice import find_ca
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, Request
 from certmongerd.core.step import Policy
@@ -71,6 +70,7 @@ class Daemon:
 
     def __init__(self, paths: Paths, settings: Settings, tasks: asyncio.TaskGroup) -> None:
         helper_dir = helper_directory()
+        self._paths = paths
         self._settings = settings
         self._executor = Executor()
         self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
@@ -122,12 +122,12 @@ class Daemon:
 
     def tell_private_address(self, address: str) -> None:
         """Let helpers and hooks know where the private socket is."""
-        self._environment["CERTMONGER_PVT_ADDRESS"] = address
+        self._environment.update(base_environment(os.environ, paths=self._paths, private_address=address))
 
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
-        self._registry.policy = policy_of(settings, datetime.now(UTC))
+        self._registry.policy = policy_of(settings, self._registry.clock.now())
 
     async def load(self) -> None:
         """Take over what is on disk. Raises StateStoreError."""
@@ -150,7 +150,8 @@ class Daemon:
         return resolve_helper(command, self._helper_dir, os.path.exists)
 
     def _find_ca(self, request: Request) -> Ca | None:
-        return find_ca(tuple(self.engine.cas().values()), request.ca_name)
+        entry = self._registry.ca_entry(request.ca_name)
+        return entry.ca if entry is not None else None
 
     def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
         return self.engine.ca_locations(ca)

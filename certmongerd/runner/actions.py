@@ -162,12 +162,13 @@ class Actions:
         return CertSaved(key_swapped=saved.key_swapped)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
-        own = ca_certificate_files([request.ca_certs], self.find_ca(request), request)
+        ca = self.find_ca(request)
+        own = ca_certificate_files([request.ca_certs], ca, request)
         if not own:
             return CaCertsSaved()
         # What other requests want in the same file goes there too.
         places = [request.ca_certs, *self.other_locations(request)]
-        files = ca_certificate_files(places, self.find_ca(request), request)
+        files = ca_certificate_files(places, ca, request)
         store = open_key_store(StorageType.FILE)
         for path in own:
             pems = [certificate.pem for certificate in files[path]]

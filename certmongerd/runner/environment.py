@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final, Protocol
 
+from certmongerd.api import PRIVATE_ADDRESS_VARIABLE
 from certmongerd.core.machine_enroll import has_fresh_messages
 from certmongerd.core.model import Ca, Request
 
@@ -62,7 +63,7 @@ def base_environment(
         "TMPDIR": os.fspath(paths.tmpdir),
         "CERTMONGER_CONFIG_DIR": os.fspath(paths.config_dir),
         "CERTMONGER_LOCAL_CA_DIR": os.fspath(paths.local_ca_dir),
-        "CERTMONGER_PVT_ADDRESS": private_address or "",
+        PRIVATE_ADDRESS_VARIABLE: private_address or "",
     }
     return passed | _without_empty(fixed)
 

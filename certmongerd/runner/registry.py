@@ -5,8 +5,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from certmongerd.api import CA_PATH_PREFIX, REQUEST_PATH_PREFIX
 from certmongerd.busapi.service import ChangeListener
 from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
@@ -19,9 +20,6 @@ from certmongerd.runner.clock import Clock
 from certmongerd.runner.executor import Executor
 
 _log = logging.getLogger(__name__)
-
-REQUESTS_PATH: Final = "/org/fedorahosted/certmonger/requests"
-CAS_PATH: Final = "/org/fedorahosted/certmonger/cas"
 
 
 class StateFiles(Protocol):
@@ -138,7 +136,7 @@ class Registry:
     def enter_request(self, request: Request, file_name: str = "", stored: Request | None = None) -> RequestEntry:
         """Give *request* a number and a place in the table."""
         self._last_request += 1
-        path = ObjectPath(f"{REQUESTS_PATH}/Request{self._last_request}")
+        path = ObjectPath(f"{REQUEST_PATH_PREFIX}{self._last_request}")
         entry = RequestEntry(path=path, request=request, file_name=file_name, stored=stored)
         self.requests[path] = entry
         self.tell(lambda listener: listener.request_added(path, request))
@@ -147,7 +145,7 @@ class Registry:
     def enter_ca(self, ca: Ca, file_name: str = "", stored: Ca | None = None) -> CaEntry:
         """Give *ca* a number and a place in the table."""
         self._last_ca += 1
-        path = ObjectPath(f"{CAS_PATH}/CA{self._last_ca}")
+        path = ObjectPath(f"{CA_PATH_PREFIX}{self._last_ca}")
         entry = CaEntry(path=path, ca=ca, file_name=file_name, stored=stored)
         self.cas[path] = entry
         self._ca_list = None
