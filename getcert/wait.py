@@ -22,7 +22,9 @@ POLL_INTERVAL_S: Final = 0.2
 _FRAMES: Final = "-\\|/"
 _ERASE_LINE: Final = "\r\x1b[K"
 
-_LASTING_STATES: Final = frozenset({State.MONITORING, State.CA_UNREACHABLE, State.CA_WORKING})
+_LASTING_STATES: Final = frozenset(
+    {State.MONITORING, State.CA_UNREACHABLE, State.CA_WORKING, State.NEED_SCEP_ENCRYPTION_CERT}
+)
 """States that are not stuck and yet end the waiting: the next step is far away or not ours."""
 
 _PIN_ADVICE: Final = "Give the PIN with -p or -P: getcert resubmit -i {id} -p FILE"
@@ -34,7 +36,6 @@ _ADVICE: Final[Mapping[State, str]] = {
     State.NEED_CA: "Choose a CA: getcert resubmit -i {id} -c NAME (getcert list-cas shows the names)",
     State.NEED_GUIDANCE: "Look at the daemon's log, correct the request, then: getcert resubmit -i {id}",
     State.NEED_SCEP_RSA_CLIENT_KEY: "SCEP needs an RSA key: getcert rekey -i {id} -G RSA",
-    State.NEED_SCEP_ENCRYPTION_CERT: "The SCEP server's certificate is missing: getcert refresh-ca -c CA",
 }
 
 
@@ -43,7 +44,7 @@ def exit_status(state: str, *, stuck: bool) -> int:
     known = parse_state(state)
     if known is State.CA_REJECTED:
         return EXIT_REJECTED
-    if known is State.CA_UNREACHABLE:
+    if known in (State.CA_UNREACHABLE, State.NEED_SCEP_ENCRYPTION_CERT):
         return EXIT_UNREACHABLE
     if stuck:
         return EXIT_STUCK

@@ -9,7 +9,14 @@ from typing import Any, Final
 from certmongerd.core.ca_data import CaData, EncryptionCerts, Phase, Roots, Words, apply_data
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.model import Ca, CaType
-from certmongerd.core.schedule import CADATA_POLL, CADATA_POLL_DEFAULT, SHORTEST_REFETCH, ca_data_delay
+from certmongerd.core.schedule import (
+    CADATA_POLL,
+    CADATA_POLL_DEFAULT,
+    FIRST_RETRY,
+    SHORTEST_REFETCH,
+    back_off,
+    ca_data_delay,
+)
 
 
 class PhaseState(Enum):
@@ -129,6 +136,8 @@ class PhaseRecord:
     state: PhaseState = PhaseState.NEED_TO_REFRESH
     refetch_after: timedelta | None = None
     """Delay of the fetch after the present one; None means on request only."""
+    failures: int = 0
+    """Fetches in a row that brought nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +181,7 @@ def _fetch(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _no
 
 
 def _fetched(ca: Ca, phase: Phase, record: PhaseRecord, event: Fetched, now: datetime) -> PhaseStep:
-    record = replace(record, refetch_after=_refetch_after(phase, event, now))
+    record = replace(record, refetch_after=_refetch_after(phase, event, now), failures=0)
     changed = apply_data(replace(ca, error=""), phase, event.data)
     if changed == replace(ca, error=""):
         return _settle(changed, record)
@@ -202,16 +211,23 @@ def _later(ca: Ca, _phase: Phase, record: PhaseRecord, event: FetchLater, _now: 
     return _to(ca, record, PhaseState.NEED_TO_REFRESH, PhaseAction.REST, delay=delay)
 
 
+def _fail(ca: Ca, record: PhaseRecord, state: PhaseState) -> PhaseStep:
+    """Rest in *state* until the next attempt: soon while the trouble is young, then at certmonger's interval."""
+    delay = back_off(record.failures, FIRST_RETRY, CADATA_POLL)
+    return _to(ca, replace(record, failures=record.failures + 1), state, PhaseAction.REST, delay=delay)
+
+
 def _refused(ca: Ca, phase: Phase, record: PhaseRecord, event: FetchRefused, _now: datetime) -> PhaseStep:
     # A server that no longer offers a capability list must not be held to its old one.
     kept = apply_data(ca, phase, Words(())) if phase is Phase.CAPABILITIES else ca
     ca = replace(kept, error=event.reason)
+    if phase is Phase.ENCRYPTION_CERTS:  # requests may be waiting for them
+        return _fail(ca, record, PhaseState.IDLE)
     return _to(ca, record, PhaseState.IDLE, PhaseAction.REST, delay=CADATA_POLL)
 
 
 def _failed(ca: Ca, _phase: Phase, record: PhaseRecord, event: FetchFailed, _now: datetime) -> PhaseStep:
-    ca = replace(ca, error=event.reason)
-    return _to(ca, record, PhaseState.UNREACHABLE, PhaseAction.REST, delay=CADATA_POLL)
+    return _fail(replace(ca, error=event.reason), record, PhaseState.UNREACHABLE)
 
 
 _ERASED: Final[Mapping[Phase, CaData]] = {

@@ -198,6 +198,8 @@ def _rekey(request: Request) -> Step:
 
 
 def _refresh(request: Request) -> Step:
+    if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
+        return go(request, State.NEED_SCEP_DATA)
     if request.state not in _REFRESHABLE:
         return stay(request, Idle(), accepted=False)
     return go(replace(request, attempts=0), State.HAVE_CSR)

@@ -27,7 +27,15 @@ from certmongerd.core.events import (
     Working,
 )
 from certmongerd.core.model import Ca, CaType, Request
-from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SHORTEST_POLL, SOONISH, back_off, ca_retry_delay
+from certmongerd.core.schedule import (
+    CADATA_POLL,
+    LONGEST_FIRST_RETRY,
+    LONGEST_SCEP_POLL,
+    SHORTEST_POLL,
+    SOONISH,
+    back_off,
+    ca_retry_delay,
+)
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, Step, go, need_guidance, pause, perform, rest
 
@@ -82,7 +90,7 @@ def _issued(request: Request, event: Issued, context: Context) -> Step:
     if event.cert == request.cert and context.ca is not None and is_scep_ca(context.ca):
         return _give_up(request, context, "The CA sent the certificate again that is held already.")
     request = replace(
-        request,
+        _finish_transaction(request),
         attempts=0,
         demands=0,
         ca_error="",
@@ -93,10 +101,27 @@ def _issued(request: Request, event: Issued, context: Context) -> Step:
     return go(request, State.NEED_TO_SAVE_CERT)
 
 
+def _finish_transaction(request: Request) -> Request:
+    """Drop the messages of a SCEP transaction that is over; its ID stays, so that the next one gets another."""
+    scep = replace(request.scep, nonce=b"", req="", gic="", req_next="", gic_next="", minicert=b"")
+    return replace(request, scep=replace(scep, has_renewal_req=False))
+
+
+def _was_sent_renewal_req(request: Request) -> bool:
+    """Whether the submission that just ended carried a RenewalReq: a poll, which has a cookie, does not."""
+    return request.scep.has_renewal_req and not request.ca_cookie
+
+
+def _without_renewal_req(request: Request) -> Request:
+    return replace(request, scep=replace(request.scep, avoids_renewal_req=True))
+
+
 def _working(request: Request, event: Working, context: Context) -> Step:
     delay = event.delay
     if delay is None:
         delay = ca_retry_delay(request.cert_facts.not_after, context.now, request.attempts)
+        if context.ca is not None and is_scep_ca(context.ca):
+            delay = min(delay, LONGEST_SCEP_POLL)
     request = replace(
         request,
         submitted=context.now,
@@ -115,6 +140,11 @@ def _shortest_delay(polls: int) -> timedelta:
 
 
 def _rejected(request: Request, event: Rejected, context: Context) -> Step:
+    if _was_sent_renewal_req(request):
+        # Servers older than RFC 8894 may not know the type; what they really refuse they refuse again.
+        request = _without_renewal_req(_finish_transaction(request))
+        return go(replace(request, submitted=context.now, ca_error=event.text), State.NEED_SCEP_DATA)
+    request = _finish_transaction(request)
     request = replace(request, submitted=context.now, ca_cookie="", ca_error=event.text, attempts=0, demands=0)
     if request.cert_facts.spki:
         return go(request, State.MONITORING)
@@ -122,6 +152,8 @@ def _rejected(request: Request, event: Rejected, context: Context) -> Step:
 
 
 def _unreachable(request: Request, event: Unreachable, context: Context) -> Step:
+    if _was_sent_renewal_req(request):
+        request = _without_renewal_req(request)
     return _try_later(request, State.CA_UNREACHABLE, event.text, context)
 
 
@@ -211,7 +243,8 @@ def _scep_impossible(request: Request, event: ScepImpossible, context: Context) 
     request = replace(request, ca_error=event.reason)
     match event.obstacle:
         case ScepObstacle.NO_ENCRYPTION_CERTIFICATE:
-            return rest(request, State.NEED_SCEP_ENCRYPTION_CERT)
+            # The CA's worker asks the server again and tells; the timer is for certificates that stay unusable.
+            return pause(request, State.NEED_SCEP_ENCRYPTION_CERT, CADATA_POLL)
         case ScepObstacle.NOT_RSA:
             return rest(request, State.NEED_SCEP_RSA_CLIENT_KEY)
         case ScepObstacle.BAD_SETTING:
@@ -256,6 +289,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.CA_UNCONFIGURED, TimerFired): _ask_again,
     (State.NEED_SCEP_DATA, Continue): _need_scep_data,
     (State.NEED_SCEP_DATA, TimerFired): _need_scep_data,
+    (State.NEED_SCEP_ENCRYPTION_CERT, TimerFired): _need_scep_data,
     (State.GENERATING_SCEP_DATA, ScepBuilt): _scep_built,
     (State.GENERATING_SCEP_DATA, ScepImpossible): _scep_impossible,
     (State.GENERATING_SCEP_DATA, Failed): _scep_failed,

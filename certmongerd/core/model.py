@@ -188,6 +188,15 @@ class ScepMessages:
     """As `gic`, signed with the candidate key."""
     minicert: bytes = b""
     """DER of the self-signed signer certificate of a first request."""
+    has_renewal_req: bool = field(default=False, compare=False)
+    """Whether `req` is a RenewalReq; not stored."""
+    avoids_renewal_req: bool = field(default=False, compare=False)
+    """Whether the server refused a RenewalReq, so that PKCSReq is sent instead; not stored."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the transaction `tx` is over: its messages were dropped."""
+        return bool(self.tx) and not (self.req or self.req_next)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

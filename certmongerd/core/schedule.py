@@ -19,6 +19,7 @@ SHORTEST_REFETCH: Final = timedelta(seconds=1)
 CADATA_POLL_DEFAULT: Final = timedelta(seconds=15_768_000)
 FIRST_RETRY: Final = timedelta(minutes=1)
 LONGEST_FIRST_RETRY: Final = timedelta(hours=6)
+LONGEST_SCEP_POLL: Final = timedelta(days=1)
 SHORTEST_POLL: Final = timedelta(seconds=15)
 EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 

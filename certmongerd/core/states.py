@@ -94,7 +94,6 @@ STUCK_STATES: Final[frozenset[State]] = frozenset(
         State.NEED_CSR_GEN_TOKEN,
         State.NEED_SCEP_GEN_PIN,
         State.NEED_SCEP_GEN_TOKEN,
-        State.NEED_SCEP_ENCRYPTION_CERT,
         State.NEED_SCEP_RSA_CLIENT_KEY,
         State.NEED_CERTSAVE_PERMS,
         State.NEED_CERTSAVE_PIN,

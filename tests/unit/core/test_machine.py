@@ -63,7 +63,7 @@ WORK: Final[dict[State, Effect | type[Effect]]] = {
 }
 """The one effect of each state that has work to do."""
 
-ONLY_WAITING: Final = frozenset({S.CA_WORKING, S.CA_UNREACHABLE, S.CA_UNCONFIGURED})
+ONLY_WAITING: Final = frozenset({S.CA_WORKING, S.CA_UNREACHABLE, S.CA_UNCONFIGURED, S.NEED_SCEP_ENCRYPTION_CERT})
 MAY_WAIT: Final = ONLY_WAITING | {
     S.NEED_KEY_PAIR,
     S.NEED_KEYINFO,

@@ -65,6 +65,8 @@ def test_refresh_is_for_requests_that_wait_for_their_ca(state: State) -> None:
     if state in {S.CA_UNREACHABLE, S.CA_WORKING}:
         assert (outcome.accepted, outcome.request.state, outcome.action) == (True, S.HAVE_CSR, Again())
         assert (outcome.request.attempts, outcome.request.ca_cookie) == (0, "cookie")
+    elif state is S.NEED_SCEP_ENCRYPTION_CERT:
+        assert (outcome.accepted, outcome.request.state, outcome.action) == (True, S.NEED_SCEP_DATA, Again())
     else:
         assert not outcome.accepted
         assert outcome.request == request

@@ -10,7 +10,7 @@ from fakes.request_world import NOW, PLAIN_CA, SCEP_CA, Answer, Disk, World, iss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certmongerd.core.effects import Effect, Idle, Submit, Wait
+from certmongerd.core.effects import Action, Effect, Idle, Submit, Wait
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
     Begin,
@@ -123,17 +123,19 @@ def test_commands_and_notices_that_break_hold_nothing_up(state: State, expected:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "expected"),
+    ("obstacle", "expected", "action"),
     [
-        (ScepObstacle.NO_ENCRYPTION_CERTIFICATE, S.NEED_SCEP_ENCRYPTION_CERT),
-        (ScepObstacle.NOT_RSA, S.NEED_SCEP_RSA_CLIENT_KEY),
-        (ScepObstacle.BAD_SETTING, S.NEED_GUIDANCE),
+        (ScepObstacle.NO_ENCRYPTION_CERTIFICATE, S.NEED_SCEP_ENCRYPTION_CERT, Wait(timedelta(hours=6))),
+        (ScepObstacle.NOT_RSA, S.NEED_SCEP_RSA_CLIENT_KEY, Idle()),
+        (ScepObstacle.BAD_SETTING, S.NEED_GUIDANCE, Idle()),
     ],
 )
-def test_what_keeps_scep_messages_from_being_made_has_its_state(obstacle: ScepObstacle, expected: State) -> None:
+def test_what_keeps_scep_messages_from_being_made_has_its_state(
+    obstacle: ScepObstacle, expected: State, action: Action
+) -> None:
     event = ScepImpossible(obstacle=obstacle, reason="no")
     outcome = step(replace(new_request(), state=S.GENERATING_SCEP_DATA), event, Context(now=NOW, ca=SCEP_CA))
-    assert (outcome.request.state, outcome.request.ca_error, outcome.action) == (expected, "no", Idle())
+    assert (outcome.request.state, outcome.request.ca_error, outcome.action) == (expected, "no", action)
 
 
 def test_a_bad_scep_setting_does_not_end_the_watch_over_a_valid_certificate() -> None:

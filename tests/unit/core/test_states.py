@@ -38,7 +38,7 @@ def test_no_old_name_is_a_present_one() -> None:
 
 
 def test_every_state_that_is_named_after_a_need_of_somebody_is_stuck() -> None:
-    needs = ("_PIN", "_TOKEN", "_PERMS", "_ENCRYPTION_CERT", "_RSA_CLIENT_KEY")
+    needs = ("_PIN", "_TOKEN", "_PERMS", "_RSA_CLIENT_KEY")
     expected = {state for state in State if state.value.endswith(needs)}
     expected |= {State.NEED_CA, State.NEED_GUIDANCE, State.CA_REJECTED, State.CA_UNCONFIGURED}
     assert expected == STUCK_STATES
