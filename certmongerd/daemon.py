@@ -26,7 +26,7 @@ from certmongerd.runner.executor import Executor
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
-from certmongerd.runner.registry import Registry
+from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.submission import Submissions
 from certmongerd.store.repository import Repository
@@ -86,6 +86,7 @@ class Daemon:
             settings=self._current,
             base_environment=environment,
             resolve_helper=self._resolve,
+            refetch_scep=self._refetch_scep,
         )
         actions = Actions(
             executor=self._executor,
@@ -152,6 +153,9 @@ class Daemon:
     def _find_ca(self, request: Request) -> Ca | None:
         entry = self._registry.ca_entry(request.ca_name)
         return entry.ca if entry is not None else None
+
+    def _refetch_scep(self, entry: CaEntry) -> None:
+        self.engine.ca_workers.refetch_scep(entry, self.engine.tasks)
 
     def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
         return self.engine.ca_locations(ca)

@@ -112,6 +112,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "ra_cert": _text("r", "ra-cert", "FILE", "certificate of the SCEP server's RA"),
     "signing_ca": _text("N", "signingca", "FILE", "certificate of the SCEP server's CA"),
     "other_certs": _text("I", "other-certs", "FILE", "certificates between RA and root"),
+    "system_trust": _flag("", "system-trust", "check an https server with this host's own certificate store"),
+    "scep_cipher": _text("", "scep-cipher", "NAME", "content encryption of requests (default: the server's best)"),
+    "scep_digest": _text("", "scep-digest", "NAME", "digest of requests (default: the server's best)"),
+    "scep_identifier": _text("", "scep-ca-identifier", "IDENTIFIER", "which CA of the SCEP server"),
+    "force": _flag("", "force", "although requests use it"),
     "non_renewal": _flag("n", "non-renewal", "do not use the server's Renewal capability"),
     # All commands.
     "session": _flag("s", "session", "use the session bus"),

@@ -13,7 +13,7 @@ from getcert.names import key_usage_names, object_identifier_name
 
 _PEM: Final = re.compile(r"-----BEGIN [^-]+-----\s*(.*?)-----END ", re.DOTALL)
 _WORD_BYTES: Final = 4
-_THUMBPRINTS: Final = (("MD5", "md5"), ("SHA1", "sha1"))
+_THUMBPRINTS: Final = (("MD5", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256"))
 _SAVED_CA_CERTIFICATES: Final = (
     ("root-cert-files", "root certificates saved to files"),
     ("root-other-cert-files", "other root certificates saved to files"),
@@ -172,21 +172,22 @@ def ca_lines(ca: CaEntry, *, kind: str, serial: str, config_path: str, verbose: 
     if verbose:
         yield from _verbose_ca_lines(properties)
     yield from _given("default profile/template/certtype", properties.text("default-profile"))
-    yield from _thumbprint_lines("SCEP CA certificate", _scep_certificate(properties))
+    ra, authority = properties.text("scep-ra-cert"), properties.text("scep-ca-cert")
+    yield from _thumbprint_lines("SCEP CA certificate", authority or ra)
+    if authority and thumbprint(ra, "sha256") != thumbprint(authority, "sha256"):
+        yield from _thumbprint_lines("SCEP RA certificate", ra)
     yield from _given("pre-save command", properties.text("ca-presave-command"))
     yield from _given("post-save command", properties.text("ca-postsave-command"))
     if verbose:
         yield from _given("config-path", config_path)
 
 
-def _scep_certificate(properties: Properties) -> str:
-    """The CA's certificate, or the only one there is when the CA is its own RA."""
-    return properties.text("scep-ca-cert") or properties.text("scep-ra-cert")
-
-
 def _verbose_ca_lines(properties: Properties) -> Iterator[str]:
     yield from _given("ca-error", properties.text("ca-error"))
     yield from _given("SCEP CA identifier", properties.text("scep-ca-identifier"))
+    yield from _joined("SCEP capabilities", properties.texts("scep-ca-capabilities"))
+    yield from _given("SCEP cipher", properties.text("scep-cipher"))
+    yield from _given("SCEP digest", properties.text("scep-digest"))
     profiles = properties.texts("supported-profiles")
     if profiles:
         yield "\tknown profiles/templates/certtypes:"

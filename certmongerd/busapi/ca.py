@@ -8,12 +8,14 @@ from typing import Final
 from certmongerd.api import CA_INTERFACE
 from certmongerd.busapi.entries import flag_of, text_of, texts_of
 from certmongerd.busapi.locations import DATABASE_LISTS, require_absolute, require_absolute_database
-from certmongerd.busapi.refusal import CallRefused, invalid_args
+from certmongerd.busapi.refusal import CallRefused, bad_arg, invalid_args
 from certmongerd.busapi.request import pairs
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Property, Subject
 from certmongerd.busapi.transport import Variant
+from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import Ca, CaCertLocations, CaType
+from certmongerd.scep.caps import parse_cipher, parse_digest
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +54,26 @@ async def _set_default(subject: Subject[Ca], value: Variant, _: Caller) -> None:
     await _change(subject, "is-default", lambda ca: replace(ca, is_default=wanted), refetch=False)
 
 
-def _external_text(name: str, source: str, get: Callable[[Ca], str], apply: Callable[[Ca, str], Ca]) -> Property[Ca]:
-    """A text that only external CAs have; setting it asks the CA for all its data again."""
+def _external_text(
+    name: str,
+    source: str,
+    get: Callable[[Ca], str],
+    apply: Callable[[Ca, str], Ca],
+    check: Callable[[str], object] = str,
+) -> Property[Ca]:
+    """A text that only external CAs have; setting it asks the CA for all its data again.
+
+    *check* raises InvalidValue for a text that cannot be used; the empty text takes a setting back.
+    """
 
     async def write(subject: Subject[Ca], value: Variant, _: Caller) -> None:
         text = text_of(value)
         if text is None:
             raise _wrong_type(name, value)
+        try:
+            check(text)
+        except InvalidValue as error:
+            raise bad_arg(error.reason, name) from error
         if subject.value.type is CaType.INTERNAL_SELF:
             _log.warning("Property %s of the internal CA %s has no use, it was not set.", name, subject.value.id)
             return
@@ -145,10 +160,18 @@ CA: Final[Interface[Ca]] = Interface(
         _read("ca-postsave-command", "s", "post_save", lambda ca: ca.post_save.command),
         _read("ca-postsave-uid", "s", "post_save", lambda ca: ca.post_save.uid),
         _external_text(
-            "scep-cipher", "scep_cipher", lambda ca: ca.scep_cipher, lambda ca, text: replace(ca, scep_cipher=text)
+            "scep-cipher",
+            "scep_cipher",
+            lambda ca: ca.scep_cipher,
+            lambda ca, text: replace(ca, scep_cipher=text),
+            check=lambda text: parse_cipher(text) if text else None,
         ),
         _external_text(
-            "scep-digest", "scep_digest", lambda ca: ca.scep_digest, lambda ca, text: replace(ca, scep_digest=text)
+            "scep-digest",
+            "scep_digest",
+            lambda ca: ca.scep_digest,
+            lambda ca, text: replace(ca, scep_digest=text),
+            check=lambda text: parse_digest(text) if text else None,
         ),
         _external_text(
             "scep-ca-identifier",

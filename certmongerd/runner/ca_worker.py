@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.config.settings import Settings
 from certmongerd.core.answers import first_line
-from certmongerd.core.ca_data import Phase, Roots, read_encryption_certs, read_text_phase
+from certmongerd.core.ca_data import EncryptionCerts, Phase, Roots, read_encryption_certs, read_text_phase
 from certmongerd.core.ca_machine import (
     DataNotSaved,
     DataSaved,
@@ -43,10 +43,12 @@ from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import Finished
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.words import split_command
+from certmongerd.scep.rollover import describe_changes
 
 _log = logging.getLogger(__name__)
 
 _SCEP_PHASES: Final = frozenset({Phase.CAPABILITIES, Phase.ENCRYPTION_CERTS})
+_SCEP_REFETCH_INTERVAL: Final = timedelta(hours=1)
 _SELF_SIGN_NEEDS: Final = ("template-subject",)
 
 
@@ -70,8 +72,6 @@ class CaWorkers:
 
     def start(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
         """Begin, or begin again, with all phases of *entry*."""
-        for task in entry.phases:
-            task.cancel()
         if entry.ca.type is CaType.INTERNAL_SELF:
             self.registry.set_ca(
                 entry,
@@ -82,18 +82,34 @@ class CaWorkers:
                     required_renewal_attributes=_SELF_SIGN_NEEDS,
                 ),
             )
-        entry.unsettled = set(Phase)
+        self._start_phases(entry, Phase, tasks)
+
+    def _start_phases(self, entry: CaEntry, phases: Iterable[Phase], tasks: asyncio.TaskGroup) -> None:
         entry.scep_settled.clear()
-        entry.phases = [
-            tasks.create_task(self._run_phase(entry, phase), name=f"CA {entry.ca.id} {phase.name}") for phase in Phase
-        ]
+        for phase in phases:
+            running = entry.phases.get(phase)
+            if running is not None:
+                running.cancel()
+            entry.unsettled.add(phase)
+            entry.phases[phase] = tasks.create_task(
+                self._run_phase(entry, phase), name=f"CA {entry.ca.id} {phase.name}"
+            )
+
+    def refetch_scep(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
+        """Ask the SCEP server for its data again because it does not answer as they say; at most once an hour."""
+        now = self.registry.clock.now()
+        if entry.scep_refetched is not None and now - entry.scep_refetched < _SCEP_REFETCH_INTERVAL:
+            return
+        entry.scep_refetched = now
+        _log.info('CA "%s": its SCEP data are fetched again', entry.ca.id)
+        self._start_phases(entry, _SCEP_PHASES, tasks)
 
     async def stop(self, entry: CaEntry) -> None:
         """End the phases of *entry* and their helpers."""
-        for task in entry.phases:
+        for task in entry.phases.values():
             task.cancel()
         if entry.phases:
-            await asyncio.wait(entry.phases)
+            await asyncio.wait(entry.phases.values())
 
     async def _run_phase(self, entry: CaEntry, phase: Phase) -> None:
         try:
@@ -162,7 +178,7 @@ class CaWorkers:
         match run.exit_status:
             case 0:
                 try:
-                    return await self.executor.io(_parse, phase, run.stdout)
+                    return await self.executor.io(_parse, phase, run.stdout, ca)
                 except (RemoteProtocolError, InvalidValue) as error:
                     _log.warning('CA "%s": %s: %s', ca.id, phase.value, error)
                     return FetchFailed(f"{phase.value}: {error}")
@@ -205,7 +221,7 @@ def _settle(entry: CaEntry, phase: Phase) -> None:
         entry.scep_settled.set()
 
 
-def _parse(phase: Phase, output: bytes) -> Fetched:
+def _parse(phase: Phase, output: bytes, ca: Ca) -> Fetched:
     match phase:
         case Phase.CERTS:
             lists = parse_roots(output)
@@ -214,6 +230,10 @@ def _parse(phase: Phase, output: bytes) -> Fetched:
             return Fetched(data=data, not_afters=_ends(pems))
         case Phase.ENCRYPTION_CERTS:
             certificates = read_encryption_certs(output)
+            known = EncryptionCerts(ra=ca.encryption_cert, ca=ca.encryption_issuer_cert, pool=ca.encryption_cert_pool)
+            for line in describe_changes(known, certificates):
+                # They are trusted as they come, since nobody vouches for them; so nobody may miss it.
+                _log.warning('CA "%s": %s', ca.id, line)
             return Fetched(data=certificates, not_afters=_ends([certificates.ra, certificates.ca]))
         case _:
             return Fetched(data=read_text_phase(phase, output))

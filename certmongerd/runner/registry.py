@@ -74,11 +74,13 @@ class CaEntry:
     file_name: str = ""
     stored: Ca | None = None
     save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    phases: list[asyncio.Task[None]] = field(default_factory=list)
+    phases: dict[Phase, asyncio.Task[None]] = field(default_factory=dict)
     unsettled: set[Phase] = field(default_factory=set)
     """Phases whose first answer since the last (re)start is still awaited."""
     scep_settled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while no SCEP data are awaited: what is missing then will not come at once."""
+    scep_refetched: datetime | None = None
+    """When they were last fetched again for a submission that failed."""
 
 
 _V = TypeVar("_V")

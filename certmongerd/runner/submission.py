@@ -17,6 +17,7 @@ from certmongerd.core.events import (
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
+    Unreachable,
     Unusable,
 )
 from certmongerd.core.model import Ca, CaType, Request
@@ -46,6 +47,8 @@ class Submissions:
     base_environment: Mapping[str, str]
     resolve_helper: Callable[[str], str]
     """Maps a helper path of another certmonger installation to ours."""
+    refetch_scep: Callable[[CaEntry], None]
+    """Has the data of a SCEP server fetched again, now and then."""
 
     async def submit(self, request: Request, effect: Submit) -> EffectResult:
         """Hand *request* to its CA."""
@@ -57,6 +60,9 @@ class Submissions:
         answer = await self._run_helper(request, entry.ca, effect)
         if isinstance(answer, RawIssued):
             return await self.executor.io(_read_issued, request, entry.ca, answer.output)
+        if effect.with_scep and isinstance(answer, Unreachable):
+            # A server that was given new keys signs with them; its answers are not trusted before they are known.
+            self.refetch_scep(entry)
         return answer
 
     async def _run_helper(self, request: Request, ca: Ca, effect: Submit) -> Answer | RawIssued:

@@ -90,11 +90,13 @@ def _messages(
     """Enrolment and poll messages of the senders there are."""
     request = csr.public_bytes(Encoding.DER)
     poll = issuer_and_subject(transaction.recipient, csr_subject_der(csr))
+    renews = _takes_renewal_req(inputs)
 
     def enrol(sender: Sender | None) -> str:
         if sender is None:
             return ""
-        return _pem(transaction.seal(request, _enrolment_type(inputs, is_issued=sender is not minicert), sender))
+        is_renewal = sender is not minicert and renews
+        return _pem(transaction.seal(request, MessageType.RENEWAL_REQ if is_renewal else MessageType.PKCS_REQ, sender))
 
     def ask(sender: Sender | None) -> str:
         return "" if sender is None else _pem(transaction.seal(poll, MessageType.CERT_POLL, sender))
@@ -108,16 +110,19 @@ def _messages(
         req_next=enrol(rekey),
         gic_next=ask(rekey),
         minicert=b"" if minicert is None else certificate_der(minicert.certificate),
+        has_renewal_req=renews and plain is not None and plain is not minicert,
+        avoids_renewal_req=inputs.old.avoids_renewal_req,
     )
 
 
-def _enrolment_type(inputs: ScepInputs, *, is_issued: bool) -> MessageType:
-    """PKCSReq, which every server knows; RenewalReq only on request, and where the RFC has it."""
+def _takes_renewal_req(inputs: ScepInputs) -> bool:
+    """Whether what an issued certificate signs goes as RenewalReq (RFC 8894 section 3.3.1.2).
+
+    Only to servers that announce both Renewal and the RFC itself, since older
+    ones expect PKCSReq for renewals too, and not once the server refused one.
+    """
     capabilities = Capabilities.of(inputs.ca.capabilities)
-    conforms = capabilities.has_renewal and capabilities.is_standard
-    if inputs.prefers_renewal_req and is_issued and conforms:
-        return MessageType.RENEWAL_REQ
-    return MessageType.PKCS_REQ
+    return capabilities.has_renewal and capabilities.is_standard and not inputs.old.avoids_renewal_req
 
 
 def _load_csr(pem: str) -> x509.CertificateSigningRequest:

@@ -29,8 +29,6 @@ class ScepInputs:
     """Names the signer of a request without any name."""
     is_polling: bool = False
     """Whether the CA is still deciding: the old transactionID is kept, whatever made it."""
-    prefers_renewal_req: bool = False
-    """Send messageType RenewalReq where RFC 8894 has it, to servers that conform to it."""
     now: datetime
     nonce: bytes
     """16 random bytes never used before."""

@@ -23,8 +23,13 @@ class Selection:
 
     @property
     def in_order(self) -> tuple[x509.Certificate, ...]:
-        """RA, CA, others: the order of the helper's output."""
-        return (self.ra, *(() if self.ca is None else (self.ca,)), *self.others)
+        """RA, CA, others: the order of the helper's output.
+
+        A single certificate in both roles comes once, unless others follow it: the second place is the CA's.
+        """
+        if self.ca is None:
+            return (self.ra, *((self.ra, *self.others) if self.others else ()))
+        return (self.ra, self.ca, *self.others)
 
 
 class Family:

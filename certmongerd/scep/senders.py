@@ -12,7 +12,7 @@ from certmongerd.scep.certificates import load_certificate
 from certmongerd.scep.errors import NotRsaKey
 from certmongerd.scep.inputs import ScepInputs
 from certmongerd.scep.message import Sender
-from certmongerd.scep.transaction import build_minicert, minicert_serial, spki_der, transaction_id
+from certmongerd.scep.transaction import build_minicert, continued_id, minicert_serial, spki_der, transaction_id
 
 
 def signing_key(inputs: ScepInputs, csr: x509.CertificateSigningRequest) -> tuple[rsa.RSAPrivateKey, bool]:
@@ -41,12 +41,13 @@ def held_certificate(pem: str) -> x509.Certificate | None:
 
 
 def current_transaction_id(inputs: ScepInputs, key: rsa.RSAPrivateKey, held: x509.Certificate | None) -> str:
-    """The running transaction's ID, or the one that belongs to the key and the certificate held for it."""
+    """The running transaction's ID, or the first unused one that belongs to the key and the certificate held for it."""
     if inputs.is_polling and inputs.old.tx:
         return inputs.old.tx
     spki = spki_der(key.public_key())
     is_same_key = held is not None and has_key(held, key)
-    return transaction_id(spki, held if is_same_key else None)
+    first = transaction_id(spki, held if is_same_key else None)
+    return continued_id(spki, first, last=inputs.old.tx, is_last_finished=inputs.old.is_finished)
 
 
 def has_key(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:

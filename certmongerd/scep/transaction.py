@@ -19,6 +19,8 @@ from certmongerd.scep.oids import Digest
 _VALID_BEFORE: Final = timedelta(days=1)
 _VALID_AFTER: Final = timedelta(days=365)
 _SERIAL_BYTES: Final = 19
+_LONGEST_CHAIN: Final = 100
+"""Transactions in a row without a certificate; nobody tries so often."""
 _MAX_DECIMALS: Final = len(str(2**256))
 
 
@@ -37,6 +39,24 @@ def transaction_id(spki: bytes, held: x509.Certificate | None) -> str:
     """
     data = spki if held is None else spki + integer_der(held.serial_number)
     return str(int.from_bytes(hashlib.sha256(data).digest(), "big"))
+
+
+def continued_id(spki: bytes, first: str, *, last: str, is_last_finished: bool) -> str:
+    """The transactionID to use when *first* is the one that key and certificate would get, and *last* was used last.
+
+    The IDs of the key *spki* form a chain that *first* begins; a transaction
+    that is not finished keeps its ID (retries, RFC 8894 section 2.3), after a
+    finished one, such as a rejected one, comes the next of the chain.
+    """
+    if not last:
+        return first
+    candidate = first
+    for _ in range(_LONGEST_CHAIN):
+        following = str(int.from_bytes(hashlib.sha256(spki + candidate.encode("ascii")).digest(), "big"))
+        if candidate == last:
+            return following if is_last_finished else candidate
+        candidate = following
+    return first
 
 
 def csr_subject_der(csr: x509.CertificateSigningRequest) -> bytes:

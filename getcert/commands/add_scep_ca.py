@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from typing import Final
 
+from getcert.client import Client
 from getcert.commands.add_ca import required_ca_name
 from getcert.context import Context
 from getcert.errors import CommandFailed, UsageError
@@ -17,7 +18,7 @@ from getcert.paths import absolute_path
 GROUPS: Final[Groups] = (
     ("The CA", ("ca", "url", "ca_identifier")),
     ("Certificates (PEM files)", ("tls_ca_cert", "ra_cert", "signing_ca", "other_certs")),
-    ("Behaviour", ("non_renewal",)),
+    ("Behaviour", ("system_trust", "non_renewal", "scep_cipher", "scep_digest")),
 )
 HIDDEN: Final = ()
 
@@ -35,6 +36,12 @@ _COMMAND_LINE: Final = (
     ("other_certs", "-I"),
     ("signing_ca", "-N"),
 )
+_SETTINGS: Final = (
+    ("ca_identifier", "scep-ca-identifier", "CA identifier"),
+    ("scep_cipher", "scep-cipher", "cipher"),
+    ("scep_digest", "scep-digest", "digest"),
+)
+"""Option, property of the CA, and what it is called."""
 _SPECIAL: Final = re.compile(r"""([\s'"\\&()|;<>$`#])""")
 _PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END ", re.DOTALL)
 _DER_SEQUENCE: Final = 0x30
@@ -90,24 +97,34 @@ def _command_line(context: Context, url: str) -> str:
     return " ".join(map(quote_argument, words))
 
 
+def _set(client: Client, path: str, prop: str, value: str, what: str) -> None:
+    """Set a property of a CA that was just added; the CA goes again when the daemon refuses the value."""
+    try:
+        client.set_ca_text(path, prop, value)
+    except CommandFailed as exc:
+        client.remove_ca(path)
+        raise CommandFailed(*exc.lines, f"Error setting {what}.") from exc
+
+
 def run(context: Context) -> int:
     """Add the CA with the SCEP helper as its command."""
     name = required_ca_name(context)
     url = context.options.text("url")
     if url is None:
         raise UsageError("server URL not specified.")
-    if url.lower().startswith("https:") and not context.options.given("tls_ca_cert"):
+    options = context.options
+    if options.given("tls_ca_cert") and options.given("system_trust"):
+        raise UsageError("Both a CA certificate and the host's certificate store are given to check the server with.")
+    if url.lower().startswith("https:") and not (options.given("tls_ca_cert") or options.given("system_trust")):
         raise UsageError("HTTPS requires a CA certificate.")
     command = _command_line(context, url)
-    identifier = context.options.text("ca_identifier")
     with context.client() as client:
         path = client.add_ca(name, command)
         if path is None:
             raise CommandFailed("New CA could not be added.")
-        if identifier is not None:
-            try:
-                client.set_ca_text(path, "scep-ca-identifier", identifier)
-            except CommandFailed as exc:
-                raise CommandFailed(*exc.lines, "Error setting CA identifier.") from exc
+        for option, prop, what in _SETTINGS:
+            value = options.text(option)
+            if value is not None:
+                _set(client, path, prop, value, what)
     context.tell(f'New CA "{name}" added.')
     return 0

@@ -50,6 +50,10 @@ SAME_AS = {
 
 REASON_AFTER = "\tstatus: NEED_GUIDANCE\n"
 """certmongerd tells as ca-error why it needs guidance, where certmonger is silent when the CA gave no reason."""
+ADDED_LINES = re.compile(
+    r"\t(?:.* thumbprint \(SHA256\)|SCEP RA certificate thumbprint \(.*\)|SCEP capabilities): .*\n"
+)
+"""What getcert shows beyond the recorded program."""
 IDENTITY = "(certmongerd "
 """certmongerd's helpers name their own program in a CA's identification."""
 
@@ -126,7 +130,7 @@ class Player:
         return text.splitlines()
 
     def comparable(self, stdout: str) -> str:
-        text = self.with_recorded_root(fold_helper_lines(stdout))
+        text = self.with_recorded_root(ADDED_LINES.sub("", fold_helper_lines(stdout)))
         return as_certmonger_would(text) if self.daemon is OWN else text
 
     def with_recorded_root(self, text: str) -> str:

@@ -69,6 +69,7 @@ class Scenario:
     certificates: Answer | Mapping[str, Answer] | None = None
     """GetCACert, possibly by identifier; made of the authority when None."""
     chain: Answer = NOT_FOUND
+    next_certificates: Answer = NOT_FOUND
     plans: Sequence[ReplyPlan] = ()
     """Answers to successive PKIOperations; the last one repeats."""
     refusals: Mapping[str, Answer] = field(default_factory=dict)
@@ -89,6 +90,8 @@ class Scenario:
                 return self._certificates(seen.message)
             case "GetCACertChain":
                 return self.chain
+            case "GetNextCACert":
+                return self.next_certificates
             case "PKIOperation":
                 return self._message(seen, body)
             case _:

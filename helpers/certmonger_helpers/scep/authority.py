@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from certmonger_helpers.protocol import HelperError, Unconfigured, Unreachable
 from certmonger_helpers.scep.server import ScepServer, readable_start
@@ -14,7 +14,9 @@ from certmonger_helpers.scep.transport import HttpResponse
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.scep.bag import certificates_in
 from certmongerd.scep.certificates import is_ca, is_self_signed
+from certmongerd.scep.rollover import next_certificates, thumbprint
 from certmongerd.scep.selection import Family, Selection, select
+from certmongerd.scep.trust import TrustedCertificates
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +40,16 @@ async def fetch_certificates(server: ScepServer, given: OutOfBand) -> Selection:
     Raises Unreachable or Rejected when the server has none to give, and
     Unconfigured when none of them can be encrypted to.
     """
+    capabilities = await server.capabilities()
     fetched = _agreeing(await _collect(server), given)
     try:
-        return select((*given.others, *fetched), ra=given.ra, ca=given.ca)
+        selection = select((*given.others, *fetched), ra=given.ra, ca=given.ca)
     except InvalidValue as exc:
         raise Unconfigured(f"{server.url}: {exc.reason}") from exc
+    if not capabilities.lists("GetNextCACert"):
+        return selection
+    coming = await _next(server, selection)
+    return replace(selection, others=(*selection.others, *coming))
 
 
 async def _collect(server: ScepServer) -> tuple[x509.Certificate, ...]:
@@ -81,6 +88,20 @@ async def _chain(server: ScepServer) -> tuple[x509.Certificate, ...]:
         return ()
 
 
+async def _next(server: ScepServer, present: Selection) -> tuple[x509.Certificate, ...]:
+    """The certificates that will follow the *present* ones, where the server has some and signs for them."""
+    trusted = TrustedCertificates(ra=present.ra, ca=present.ca, others=present.others)
+    try:
+        response = await server.get_next_ca_cert()
+        if response.status != 200 or not response.body:
+            return ()
+        announced = next_certificates(response.body, trusted, datetime.now(UTC))
+    except (HelperError, RemoteProtocolError) as exc:
+        _log.warning("GetNextCACert brought nothing that can be used: %s", exc)
+        return ()
+    return tuple(certificate for certificate in announced if certificate not in present.in_order)
+
+
 async def _further(server: ScepServer, first: HttpResponse, known: x509.Certificate) -> tuple[x509.Certificate, ...]:
     """Certificates number 1, 2, … of a server that hands them out one by one, until it has no new one."""
     found: list[x509.Certificate] = []
@@ -105,11 +126,10 @@ def _agreeing(fetched: Sequence[x509.Certificate], given: OutOfBand) -> tuple[x5
     kept = tuple(certificate for certificate in fetched if _agrees(certificate, fetched, given))
     for certificate in fetched:
         if certificate not in kept:
-            thumbprint = certificate.fingerprint(hashes.SHA256()).hex().upper()
             _log.warning(
                 "The server's certificate %s (SHA-256 %s) contradicts the given ones and is left out",
                 certificate.subject.rfc4514_string(),
-                thumbprint,
+                thumbprint(certificate),
             )
     return kept
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from certmonger_helpers.protocol import Rejected, Unconfigured, Unreachable
+from certmonger_helpers.protocol import HelperError, Rejected, Unconfigured, Unreachable
 from certmonger_helpers.scep.transport import HttpClient, HttpRequest, HttpResponse, Limits
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.caps import MAX_CAPABILITIES_BYTES, Capabilities
@@ -43,6 +43,14 @@ class ScepServer:
             raise Unreachable(self._complaint("GetCACaps", response))
         return None
 
+    async def capabilities(self) -> Capabilities:
+        """What the server offers; nothing when it cannot be asked, since the rest can work all the same."""
+        try:
+            return Capabilities.parse(await self.get_ca_caps() or b"")
+        except HelperError as exc:
+            _log.info("capabilities are not known: %s", exc)
+            return Capabilities()
+
     async def get_ca_cert(self, identifier: str | None = None) -> HttpResponse:
         """The answer to GetCACert, whatever its status."""
         return await self._get(
@@ -52,6 +60,10 @@ class ScepServer:
     async def get_ca_cert_chain(self) -> HttpResponse:
         """The answer to GetCACertChain, whatever its status."""
         return await self._get("GetCACertChain", self.identifier, self.limits.certificates_bytes)
+
+    async def get_next_ca_cert(self) -> HttpResponse:
+        """The answer to GetNextCACert, whatever its status."""
+        return await self._get("GetNextCACert", self.identifier, self.limits.certificates_bytes)
 
     async def pki_operation(self, message: bytes, capabilities: Capabilities) -> bytes:
         """Send the DER *message*; the body of an answer that is a signed message, whatever its status and type.

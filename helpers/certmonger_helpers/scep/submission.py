@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, assert_never
 
 from certmonger_helpers.protocol import ExitStatus as Status
-from certmonger_helpers.protocol import HelperError, Rejected, Reply, Unreachable
+from certmonger_helpers.protocol import Rejected, Reply, Unreachable
 from certmonger_helpers.scep.material import NeedMessages, armour
 from certmonger_helpers.scep.server import ScepServer
 from certmongerd.core.errors import InvalidValue
@@ -52,7 +52,7 @@ async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCer
     """
     for message in filter(None, (candidates.plain, candidates.rekey)):
         _inspect(message, candidates, trusted)
-    capabilities = await _capabilities(server)
+    capabilities = await server.capabilities()
     message = candidates.choose(capabilities)
     outgoing = _inspect(message, candidates, trusted)
     _log.info("sending messageType %s, transactionID %s", outgoing.message_type, outgoing.transaction_id)
@@ -81,13 +81,3 @@ def _inspect(message: bytes, candidates: Candidates, trusted: TrustedCertificate
     except InvalidValue as exc:
         _log.warning("%s message: %s", candidates.kind, exc.reason)
         raise NeedMessages(exc.reason) from exc
-
-
-async def _capabilities(server: ScepServer) -> Capabilities:
-    """What the server offers; nothing when it cannot be asked, since sending can work all the same."""
-    try:
-        body = await server.get_ca_caps()
-    except HelperError as exc:
-        _log.info("capabilities are not known: %s", exc)
-        return Capabilities()
-    return Capabilities.parse(body or b"")

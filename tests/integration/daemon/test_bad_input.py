@@ -99,7 +99,7 @@ def test_a_helper_that_does_not_exist_is_named(daemon: DaemonUnderTest) -> None:
         ("echo policy says no; exit 2", 2, "CA_REJECTED", "policy says no"),
         ("echo no route; exit 3", 3, "CA_UNREACHABLE", "no route"),
         ("echo no settings; exit 4", 4, "CA_UNCONFIGURED", "no settings"),
-        ("exit 16", 4, "NEED_SCEP_ENCRYPTION_CERT", ""),
+        ("exit 16", 3, "NEED_SCEP_ENCRYPTION_CERT", ""),
     ],
 )
 def test_a_helper_out_of_order_is_reported(

@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from fakes.scep_authority import Authority, Identity, ca_with_ra, single_ca
-from fakes.scep_cms import certificates_only, indefinite
+from fakes.scep_cms import certificates_only, indefinite, sign
 from fakes.scep_responder import (
     BAG_TYPE,
     CHAIN_TYPE,
@@ -25,6 +25,8 @@ from certmongerd.scep.bag import certificates_in
 
 CAPS = "FETCH-SCEP-CA-CAPS"
 CERTS = "FETCH-SCEP-CA-CERTS"
+OLD = Answer(status=404)
+"""A server from before GetCACaps."""
 
 
 def printed(output: str) -> list[x509.Certificate]:
@@ -87,7 +89,8 @@ def test_the_identifier_is_sent_with_every_fetch(
     url = responder.add("identifier", scenario)
     helper("-u", url, *arguments, OPERATION=CAPS, **variables)
     helper("-u", url, *arguments, OPERATION=CERTS, **variables)
-    assert [seen.message for seen in scenario.seen] == [sent, sent]
+    assert [seen.operation for seen in scenario.seen] == ["GetCACaps", "GetCACaps", "GetCACert", "GetNextCACert"]
+    assert [seen.message for seen in scenario.seen] == [sent] * 4
     assert "+" not in scenario.seen[0].raw_query
 
 
@@ -131,10 +134,10 @@ def test_a_single_self_signed_certificate_is_printed_alone_without_asking_for_mo
     responder: Responder, helper: RunHelper
 ) -> None:
     authority = single_ca()
-    scenario = Scenario(authority=authority)
+    scenario = Scenario(authority=authority, capabilities=OLD)
     finished = helper("-u", responder.add("single", scenario), OPERATION=CERTS)
     assert printed(finished.output) == [authority.ca.certificate]
-    assert scenario.operations == ["GetCACert"]
+    assert scenario.operations == ["GetCACaps", "GetCACert"]
 
 
 @pytest.mark.parametrize(
@@ -163,10 +166,10 @@ def test_an_answer_without_certificates_is_explained(
 def test_the_chain_is_fetched_once_when_nothing_is_self_signed(responder: Responder, helper: RunHelper) -> None:
     authority, root = intermediate()
     chain = Answer(content_type=CHAIN_TYPE, body=certificates_only([root]))
-    scenario = Scenario(authority=authority, chain=chain)
+    scenario = Scenario(authority=authority, chain=chain, capabilities=OLD)
     finished = helper("-u", responder.add("chain", scenario), OPERATION=CERTS)
     assert printed(finished.output) == [authority.ra.certificate, root]
-    assert scenario.operations == ["GetCACert", "GetCACertChain"]
+    assert scenario.operations == ["GetCACaps", "GetCACert", "GetCACertChain"]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +198,10 @@ def test_certificates_handed_out_one_by_one_are_all_fetched(responder: Responder
 
 def test_a_server_that_repeats_itself_ends_the_walk(responder: Responder, helper: RunHelper) -> None:
     authority, _ = intermediate()
-    scenario = Scenario(authority=authority)
+    scenario = Scenario(authority=authority, capabilities=OLD)
     finished = helper("-u", responder.add("same", scenario), OPERATION=CERTS)
     assert finished.status == 0
-    assert scenario.operations == ["GetCACert", "GetCACertChain", "GetCACert"]
+    assert scenario.operations == ["GetCACaps", "GetCACert", "GetCACertChain", "GetCACert"]
 
 
 def test_without_an_rsa_certificate_the_server_cannot_be_used(responder: Responder, helper: RunHelper) -> None:
@@ -230,3 +233,45 @@ def test_the_order_of_the_answer_does_not_matter(responder: Responder, helper: R
         scenario = Scenario(authority=authority, certificates=certificates_answer(*order))
         finished = helper("-u", responder.add(f"order{number}", scenario), OPERATION=CERTS)
         assert printed(finished.output) == [authority.ra.certificate, authority.ca.certificate]
+
+
+# --- the next certificates
+
+
+def rollover(signer: Identity | None = None) -> tuple[Scenario, x509.Certificate]:
+    """A single CA that announces its successor, signed by *signer* or itself."""
+    authority = single_ca()
+    coming = certificate("Test CA", rsa_key("next CA"), ca=True)
+    by = signer or authority.ca
+    body = sign(certificates_only([coming]), {}, by.key, by.certificate)
+    answer = Answer(content_type="application/x-x509-next-ca-cert", body=body)
+    return Scenario(authority=authority, next_certificates=answer), coming
+
+
+def test_the_next_certificate_follows_the_present_one_which_keeps_both_roles(
+    responder: Responder, helper: RunHelper
+) -> None:
+    scenario, coming = rollover()
+    finished = helper("-u", responder.add("next", scenario), OPERATION=CERTS)
+    blocks = finished.output.count("BEGIN CERTIFICATE")
+    assert (blocks, printed(finished.output)) == (3, [scenario.authority.ca.certificate, coming])
+    present = pem(scenario.authority.ca.certificate)
+    assert finished.output.startswith(present * 2)
+
+
+def test_a_next_certificate_that_the_present_one_did_not_sign_for_is_left_out(
+    responder: Responder, helper: RunHelper
+) -> None:
+    key = rsa_key("foreign")
+    scenario, _ = rollover(Identity(key=key, certificate=certificate("Foreign", key, ca=True)))
+    finished = helper("-u", responder.add("forged", scenario), OPERATION=CERTS)
+    assert printed(finished.output) == [scenario.authority.ca.certificate]
+
+
+@pytest.mark.parametrize("answer", [Answer(status=404), Answer(body=b"<html>"), Answer(behaviour="close"), Answer()])
+def test_without_a_next_certificate_the_present_ones_are_all(
+    responder: Responder, helper: RunHelper, answer: Answer
+) -> None:
+    scenario = Scenario(authority=ca_with_ra(), next_certificates=answer)
+    finished = helper("-u", responder.add("none", scenario), OPERATION=CERTS)
+    assert printed(finished.output) == list(scenario.authority.certificates)

@@ -109,7 +109,7 @@ def test_every_request_trusts_the_given_ca_file(helper: RunHelper, tmp_path: Pat
         url = responder.add("tls", behaviour, host="localhost")
         for operation in ("FETCH-SCEP-CA-CAPS", "FETCH-SCEP-CA-CERTS"):
             assert helper("-u", url, "-R", str(ca_file), OPERATION=operation).status == 0
-        assert len(behaviour.seen) == 2
+        assert behaviour.operations == ["GetCACaps", "GetCACaps", "GetCACert"]
 
 
 def test_a_server_that_is_not_trusted_gets_no_request(helper: RunHelper, tmp_path: Path) -> None:

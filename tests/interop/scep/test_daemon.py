@@ -66,7 +66,8 @@ def test_an_ec_key_is_refused_before_anything_is_sent(daemon: DaemonUnderTest, s
 def test_a_server_that_is_down_is_reported(daemon: DaemonUnderTest) -> None:
     daemon.getcert("add-scep-ca", "-c", "D", "-u", "http://127.0.0.1:9/scep")
     done = daemon.request("down", "-L", "x", ca="D")
-    assert done.returncode == 4, done.stdout
+    assert done.returncode == 3, done.stdout
     shown = daemon.listing("down")
+    assert shown["stuck"] == "no"
     assert shown["status"] == "NEED_SCEP_ENCRYPTION_CERT"
     assert "D" in shown["ca-error"]

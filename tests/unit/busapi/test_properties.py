@@ -8,7 +8,14 @@ import pytest
 from fakes.caller import Client, Recorder, b, s, texts, x
 from fakes.service import FakeService
 
-from certmongerd.api import CA_INTERFACE, PROPERTIES_INTERFACE, REQUEST_INTERFACE, ROOT_INTERFACE, ROOT_PATH
+from certmongerd.api import (
+    CA_INTERFACE,
+    ERROR_BAD_ARG,
+    PROPERTIES_INTERFACE,
+    REQUEST_INTERFACE,
+    ROOT_INTERFACE,
+    ROOT_PATH,
+)
 from certmongerd.busapi.ca import CA
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.request import REQUEST
@@ -235,14 +242,33 @@ async def test_at_most_one_ca_is_the_default(
     assert [signal.path for signal in recorder.signals] == [other, ca]
 
 
-@pytest.mark.parametrize("name", ["external-helper", "scep-cipher", "scep-digest", "scep-ca-identifier"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("external-helper", "new"),
+        ("scep-cipher", "aes-256"),
+        ("scep-digest", "SHA512"),
+        ("scep-ca-identifier", "new"),
+        ("scep-cipher", ""),
+    ],
+)
 async def test_what_an_external_ca_is_asked_with_makes_it_asked_again(
+    name: str, value: str, client: Client, service: FakeService, ca: ObjectPath
+) -> None:
+    await client.set(ca, name, s(value), CA_INTERFACE)
+
+    assert await client.get(ca, name) == value
+    assert service.refetched == [ca]
+
+
+@pytest.mark.parametrize("name", ["scep-cipher", "scep-digest"])
+async def test_a_scep_setting_that_nobody_knows_is_refused_and_changes_nothing(
     name: str, client: Client, service: FakeService, ca: ObjectPath
 ) -> None:
-    await client.set(ca, name, s("new"), CA_INTERFACE)
-
-    assert await client.get(ca, name) == "new"
-    assert service.refetched == [ca]
+    refused = await client.reply(ca, PROPERTIES_INTERFACE, "Set", "ssv", (CA_INTERFACE, name, s("ROT13")))
+    assert refused.error_name == ERROR_BAD_ARG
+    assert "ROT13" in str(refused.body[0])
+    assert service.refetched == []
 
 
 async def test_an_internal_ca_has_no_helper(client: Client, service: FakeService) -> None:

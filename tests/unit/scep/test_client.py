@@ -127,19 +127,60 @@ def test_a_renewal_is_signed_with_the_certificate_held_in_another_transaction() 
 
     request = read(renewal.req)
     assert request.signer == held()
-    assert request.message_type == "19"
+    assert request.message_type == "17"
     assert renewal.tx != first.tx
     assert read(renewal.gic).signer == held()
     assert renewal.minicert == b""
 
 
-def test_renewal_req_is_sent_when_asked_for_and_the_server_conforms() -> None:
-    asked = inputs_for(certificate=pem(held()), prefers_renewal_req=True)
-    assert read(build_messages(asked).req).message_type == "17"
-    old_server = replace(asked, ca=ca_of(server(), "AES", "Renewal"))
-    assert read(build_messages(old_server).req).message_type == "19"
-    first = replace(asked, certificate="")
-    assert read(build_messages(first).req).message_type == "19"
+@pytest.mark.parametrize(
+    ("words", "message_type"),
+    [
+        (("Renewal", "SCEPStandard"), "17"),
+        (("Renewal", "AES", "SHA-256"), "19"),
+        (("SCEPStandard",), "19"),
+    ],
+)
+def test_renewal_req_is_for_servers_that_announce_both_renewal_and_the_rfc(
+    words: tuple[str, ...], message_type: str
+) -> None:
+    messages = build_messages(inputs_for(certificate=pem(held()), ca=ca_of(server(), *words)))
+    assert read(messages.req).message_type == message_type
+    assert messages.has_renewal_req == (message_type == "17")
+
+
+def test_a_first_request_is_never_a_renewal_req() -> None:
+    messages = build_messages(inputs_for())
+    assert (read(messages.req).message_type, messages.has_renewal_req) == ("19", False)
+
+
+def test_a_server_that_refused_a_renewal_req_gets_a_pkcs_req_signed_with_the_certificate() -> None:
+    old = ScepMessages(avoids_renewal_req=True)
+    messages = build_messages(inputs_for(certificate=pem(held()), old=old))
+    assert (read(messages.req).message_type, messages.has_renewal_req) == ("19", False)
+    assert read(messages.req).signer == held()
+    assert messages.avoids_renewal_req
+
+
+def finished(messages: ScepMessages) -> ScepMessages:
+    return ScepMessages(tx=messages.tx, last_nonce=messages.nonce)
+
+
+def test_each_transaction_after_a_finished_one_has_another_id_and_retries_keep_theirs() -> None:
+    seen: list[str] = []
+    old = ScepMessages()
+    for _ in range(5):
+        messages = build_messages(inputs_for(old=old))
+        assert messages.tx not in seen
+        assert build_messages(inputs_for(old=messages)).tx == messages.tx, "a retry is the same transaction"
+        seen.append(messages.tx)
+        old = finished(messages)
+
+
+def test_a_renewal_after_a_rejected_renewal_is_another_transaction() -> None:
+    first = build_messages(inputs_for(certificate=pem(held())))
+    again = build_messages(inputs_for(certificate=pem(held()), old=finished(first)))
+    assert again.tx != first.tx
 
 
 def test_a_renewal_to_a_server_that_offers_nothing_is_self_signed() -> None:
