@@ -16,6 +16,8 @@ REQUEST_PATH_PREFIX: Final = "/org/fedorahosted/certmonger/requests/Request"
 ROOT_INTERFACE: Final = "org.fedorahosted.certmonger"
 CA_INTERFACE: Final = "org.fedorahosted.certmonger.ca"
 REQUEST_INTERFACE: Final = "org.fedorahosted.certmonger.request"
+EXTENDED_REQUEST_INTERFACE: Final = "org.certmongerd.request"
+"""What requests offer beyond certmonger's interface."""
 PROPERTIES_INTERFACE: Final = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE_INTERFACE: Final = "org.freedesktop.DBus.Introspectable"
 PEER_INTERFACE: Final = "org.freedesktop.DBus.Peer"
@@ -43,6 +45,9 @@ ERROR_INTERNAL: Final = "org.fedorahosted.certmonger.internal"
 """Body `s`: a fixed sentence and a number that is in the daemon's log too."""
 ERROR_CA_INTERNAL: Final = "org.fedorahosted.certmonger.ca.internal"
 ERROR_REQUEST_INTERNAL: Final = "org.fedorahosted.certmonger.request.internal"
+
+ERROR_QUERY_REFUSED: Final = "org.certmongerd.error.query_refused"
+"""Body `s`: why a SCEP server could not be asked, or did not answer."""
 
 # Errors of the D-Bus world.
 ERROR_UNKNOWN_METHOD: Final = "org.freedesktop.DBus.Error.UnknownMethod"

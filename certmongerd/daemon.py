@@ -115,6 +115,7 @@ class Daemon:
                 wake_requests=self._wake_requests,
                 identification=f"SelfSign (certmongerd {__version__})",
             ),
+            submissions=submissions,
             tasks=tasks,
             settings=self._current,
             cas_dir=str(paths.cas_dir),

@@ -10,6 +10,7 @@ from certmongerd.api import (
     ERROR_NAME_HAS_NO_OWNER,
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
+    EXTENDED_REQUEST_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     REQUEST_INTERFACE,
@@ -189,6 +190,20 @@ class Client:
         """The name of a request's CA, empty without one."""
         ca_path = self._text(path, REQUEST_INTERFACE, "get_ca")
         return self._text(ca_path, CA_INTERFACE, "get_nickname") if ca_path else ""
+
+    def explain_request(self, path: str) -> list[tuple[str, str]]:
+        """Labels and texts about how a request stands."""
+        (facts,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "explain")
+        return [(str(label), str(text)) for label, text in facts] if isinstance(facts, Iterable) else []
+
+    def scep_crl(self, path: str) -> str:
+        """PEM of the revocation list that the request's SCEP server gives."""
+        return self._text(path, EXTENDED_REQUEST_INTERFACE, "get_crl")
+
+    def scep_certificate(self, path: str, serial: str) -> str:
+        """PEM of the certificate with a serial number, hexadecimal; empty means the one held."""
+        (pem,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
+        return str(pem)
 
     def supported_key_types(self) -> list[str]:
         """Types of keys the daemon can make."""

@@ -96,6 +96,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "for_ca": _flag("", "for-ca", "ask for a CA certificate"),
     "not_for_ca": _flag("", "not-for-ca", "ask for an end-entity certificate (default)"),
     "ca_path_length": _number("", "ca-path-length", "NUMBER", "most CAs below this one (with --for-ca)"),
+    "serial": _text("", "serial", "HEX", "serial number of the certificate (default: the one held)"),
     # Waiting.
     "wait": _flag("w", "wait", "wait until the certificate is there or cannot be had"),
     "wait_timeout": _number("", "wait-timeout", "SECONDS", "wait no longer than this"),

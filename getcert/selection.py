@@ -79,3 +79,13 @@ def find_or_fail(selection: Selection, entries: Iterable[RequestEntry], *, show_
     if selection.nickname is None:
         raise CommandFailed(NO_MATCH)
     raise UsageError(NO_SUCH_NICKNAME) if show_help else CommandFailed(NO_SUCH_NICKNAME)
+
+
+def choose_request(
+    options: ParsedOptions, tell: Callable[[str], None], entries: Iterable[RequestEntry]
+) -> RequestEntry:
+    """The one request a command line names. Raises UsageError when it names none, CommandFailed for an unknown one."""
+    selection = read_selection(options, tell)
+    if selection.nickname is None and not selection.has_location:
+        raise UsageError("Name the request with -i, or its certificate with -f, or with -d and -n.")
+    return find_or_fail(selection, entries, show_help=False)

@@ -94,7 +94,9 @@ class Node:
     path: str
     context: Context
     own: AnyInterface | None = None
-    """The project's interface on this node; group and ancestor nodes have none."""
+    """certmonger's interface on this node; group and ancestor nodes have none."""
+    extension: AnyInterface | None = None
+    """What goes beyond it, without properties."""
     standard: tuple[Interface["Node"], ...]
     """org.freedesktop.DBus interfaces, in the order of the introspection data."""
     children: tuple[str, ...]
@@ -107,7 +109,7 @@ class Node:
     ) -> tuple["BoundInterface[Request] | BoundInterface[Ca] | BoundInterface[None] | BoundInterface[Node]", ...]:
         """All interfaces, in the order of the introspection data."""
         from_standard = tuple(BoundInterface(interface, self._as_subject()) for interface in self.standard)
-        return from_standard if self.own is None else (*from_standard, self.own)
+        return (*from_standard, *(each for each in (self.own, self.extension) if each is not None))
 
     def _as_subject(self) -> Subject["Node"]:
         return Subject(ObjectPath(self.path), self, self.context)

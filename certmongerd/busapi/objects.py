@@ -1,9 +1,11 @@
 """The object tree: which paths exist, and what stands behind them."""
 
+from dataclasses import replace
 from typing import Final
 
 from certmongerd.api import CAS_PATH, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
 from certmongerd.busapi.manager import MANAGER
 from certmongerd.busapi.node import AnyInterface, BoundInterface, Node
@@ -32,7 +34,7 @@ class ObjectTree:
         """The node at *path*, None when there is none. Paths are compared exactly."""
         own = self._own(path)
         if own is not None:
-            return self._node(path, own, _OBJECT_INTERFACES, ())
+            return replace(self._node(path, own, _OBJECT_INTERFACES, ()), extension=self._extension(path))
         if path == ROOT_PATH:
             root = BoundInterface(MANAGER, Subject(ObjectPath(path), None, self._context))
             return self._node(path, root, _ROOT_INTERFACES, _ROOT_CHILDREN)
@@ -50,6 +52,11 @@ class ObjectTree:
             return BoundInterface(REQUEST, Subject(key, request, self._context))
         ca = service.cas().get(key)
         return None if ca is None else BoundInterface(CA, Subject(key, ca, self._context))
+
+    def _extension(self, path: str) -> AnyInterface | None:
+        key = ObjectPath(path)
+        request = self._context.service.requests().get(key)
+        return None if request is None else BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
 
     def _node(
         self, path: str, own: AnyInterface | None, standard: tuple[Interface[Node], ...], children: tuple[str, ...]

@@ -7,6 +7,7 @@ from certmongerd.api import (
     ERROR_MISSING_ARG,
     ERROR_NO_SUCH_ENTRY,
     ERROR_PROPERTY_READ_ONLY,
+    ERROR_QUERY_REFUSED,
     ERROR_REQUEST_BAD_ARG,
     ERROR_UNKNOWN_METHOD,
     ERROR_UNKNOWN_PROPERTY,
@@ -43,6 +44,11 @@ def request_bad_arg(text: str, key: str) -> CallRefused:
 def duplicate(text: str, keys: tuple[str, ...]) -> CallRefused:
     """A nickname or location is in use."""
     return CallRefused(ERROR_DUPLICATE, "sas", (text, keys))
+
+
+def query_refused(text: str) -> CallRefused:
+    """A SCEP server could not be asked, or did not answer."""
+    return CallRefused(ERROR_QUERY_REFUSED, "s", (text,))
 
 
 def no_such_entry() -> CallRefused:

@@ -26,6 +26,16 @@ class RequestCommand(Enum):
     REFRESH = "refresh"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScepQuery:
+    """A question to a SCEP server that changes nothing (RFC 8894 sections 3.3.4 and 3.3.5)."""
+
+    wants_crl: bool
+    """GetCRL for the CA of the certificate held; otherwise GetCert."""
+    serial: int | None = None
+    """Of the certificate wanted; None for the one held."""
+
+
 class ChangeListener(Protocol):
     """Told of every change, synchronously, in the order in which they happen."""
 
@@ -80,6 +90,12 @@ class Service(Protocol):
 
     async def command_request(self, path: ObjectPath, command: RequestCommand) -> bool:
         """Carry out *command*; False when the present state refuses it."""
+
+    async def explain_request(self, path: ObjectPath) -> tuple[tuple[str, str], ...]:
+        """Why the request stands where it stands: labels and texts."""
+
+    async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
+        """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
 
     async def remove_request(self, path: ObjectPath) -> None:
         """Stop tracking; key and certificate stay."""

@@ -45,6 +45,10 @@ class InvalidValue(CertmongerError):
         super().__init__(reason)
 
 
+class QueryRefused(CertmongerError):
+    """A CA could not be asked, or did not give, what a client wanted to know."""
+
+
 class LaunchError(CertmongerError):
     """A program could not be started."""
 

@@ -6,17 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from certmongerd.busapi.service import ChangeListener, RequestCommand
+from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
+from certmongerd.core.explain import Fact
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
 from certmongerd.core.model import Ca, CaCertLocations, KeyRecord, Request
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
+from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Engine:
     registry: Registry
     request_workers: RequestWorkers
     ca_workers: CaWorkers
+    submissions: Submissions
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
@@ -112,6 +116,16 @@ class Engine:
         accepted = self.request_workers.deliver(entry, _COMMANDS[command])
         await self.registry.persist_request(entry)
         return accepted
+
+    async def explain_request(self, path: ObjectPath) -> tuple[Fact, ...]:
+        """Why the request stands where it stands: labels and texts."""
+        entry = self.registry.requests[path]
+        context = self.registry.context(entry.request)
+        return await self.registry.executor.io(explain_request, entry.request, context, entry.due)
+
+    async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
+        """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
+        return await self.submissions.query_scep(self.registry.requests[path].request, query)
 
     async def remove_request(self, path: ObjectPath) -> None:
         """Stop tracking; key and certificate stay. Raises StateStoreError; then it is still tracked."""

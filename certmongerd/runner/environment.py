@@ -81,6 +81,16 @@ def ca_data_environment(base: Mapping[str, str], ca: Ca, operation: str) -> dict
     return {**base, **_without_empty(variables)}
 
 
+def query_environment(base: Mapping[str, str], ca: Ca, message: str) -> dict[str, str]:
+    """For sending the SCEP question *message*, PEM, to *ca*."""
+    variables = {
+        "CERTMONGER_OPERATION": "SCEP-QUERY",
+        "CERTMONGER_CA_NICKNAME": ca.id,
+        "CERTMONGER_SCEP_QUERY": message,
+    }
+    return {**base, **_without_empty(variables | _scep_server(ca))}
+
+
 def submission_environment(base: Mapping[str, str], request: Request, ca: Ca, operation: str) -> dict[str, str]:
     """For submitting (`SUBMIT`) or continuing (`POLL`) *request* at *ca*; empty values are left out.
 
@@ -111,12 +121,7 @@ def submission_environment(base: Mapping[str, str], request: Request, ca: Ca, op
 
 def _scep_variables(request: Request, ca: Ca) -> dict[str, str]:
     """Certificates of a SCEP CA, and the messages while their nonce is unused."""
-    variables = {
-        "CERTMONGER_SCEP_CA_IDENTIFIER": ca.scep_ca_identifier,
-        "CERTMONGER_SCEP_RA_CERTIFICATE": ca.encryption_cert,
-        "CERTMONGER_SCEP_CA_CERTIFICATE": ca.encryption_issuer_cert,
-        "CERTMONGER_SCEP_CERTIFICATES": ca.encryption_cert_pool,
-    }
+    variables = _scep_server(ca)
     if has_fresh_messages(request):
         variables["CERTMONGER_PKCSREQ"] = request.scep.req
         variables["CERTMONGER_GETCERTINITIAL"] = request.scep.gic
@@ -124,6 +129,16 @@ def _scep_variables(request: Request, ca: Ca) -> dict[str, str]:
             variables["CERTMONGER_PKCSREQ_REKEY"] = request.scep.req_next
             variables["CERTMONGER_GETCERTINITIAL_REKEY"] = request.scep.gic_next
     return variables
+
+
+def _scep_server(ca: Ca) -> dict[str, str]:
+    """What is known of a SCEP CA's server."""
+    return {
+        "CERTMONGER_SCEP_CA_IDENTIFIER": ca.scep_ca_identifier,
+        "CERTMONGER_SCEP_RA_CERTIFICATE": ca.encryption_cert,
+        "CERTMONGER_SCEP_CA_CERTIFICATE": ca.encryption_issuer_cert,
+        "CERTMONGER_SCEP_CERTIFICATES": ca.encryption_cert_pool,
+    }
 
 
 def hook_environment(

@@ -104,6 +104,7 @@ class RequestWorkers:
     def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
         self._registry.set_request(entry, request)
         entry.action = action
+        entry.due = self._registry.clock.now() + action.delay if isinstance(action, Wait) else None
         entry.generation += 1
         entry.changed.set()
         if entry.effect_task is not None:

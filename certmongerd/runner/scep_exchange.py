@@ -10,7 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
-from certmongerd.core.errors import InvalidValue
+from certmongerd.core.errors import InvalidValue, QueryRefused, RemoteProtocolError
 from certmongerd.core.events import Issued, ScepBuilt, ScepImpossible, ScepObstacle
 from certmongerd.core.model import Ca, NamedCertificate, Request
 from certmongerd.keystore.store import KeyStore, open_key_store
@@ -26,29 +26,16 @@ from certmongerd.scep.client import (
     build_messages,
     decrypt_reply,
 )
+from certmongerd.scep.delivery import open_reply as decrypt
+from certmongerd.scep.query import build_query, certificate_answer, crl_answer
 
 _NONCE_BYTES: Final = 16
 
 
 def make_messages(request: Request, ca: Ca, now: datetime) -> ScepBuilt | ScepImpossible:
     """SCEP messages with a fresh nonce. Raises KeyStoreError."""
-    current, candidate = _keys(request)
     try:
-        messages = build_messages(
-            ScepInputs(
-                csr=request.csr,
-                ca=ca,
-                key=current,
-                key_next=candidate,
-                certificate=request.cert,
-                old=request.scep,
-                nickname=request.id,
-                is_polling=bool(request.ca_cookie),
-                now=now,
-                nonce=secrets.token_bytes(_NONCE_BYTES),
-                random_bytes=secrets.token_bytes,
-            )
-        )
+        messages = build_messages(_inputs(request, ca, now))
     except MissingEncryptionCertificate as error:
         return ScepImpossible(obstacle=ScepObstacle.NO_ENCRYPTION_CERTIFICATE, reason=str(error))
     except NotRsaKey as error:
@@ -56,6 +43,42 @@ def make_messages(request: Request, ca: Ca, now: datetime) -> ScepBuilt | ScepIm
     except InvalidValue as error:
         return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f"No SCEP message can be made: {error}")
     return ScepBuilt(messages=messages)
+
+
+def make_query(request: Request, ca: Ca, now: datetime, *, wants_crl: bool, serial: int | None) -> str:
+    """PEM of a GetCRL or GetCert. Raises QueryRefused and KeyStoreError."""
+    try:
+        return build_query(_inputs(request, ca, now), wants_crl=wants_crl, serial=serial)
+    except (InvalidValue, MissingEncryptionCertificate) as error:
+        raise QueryRefused(f'The CA "{ca.id}" cannot be asked: {error}') from error
+
+
+def open_answer(request: Request, ca: Ca, enveloped: bytes, *, wants_crl: bool) -> str:
+    """PEM out of the answer to a query. Raises QueryRefused and KeyStoreError."""
+    current, _ = _keys(request)
+    try:
+        return decrypt(
+            enveloped, [(current, _addressees(request))], crl_answer if wants_crl else certificate_answer, ca=ca
+        )
+    except RemoteProtocolError as error:
+        raise QueryRefused(f'The answer of the CA "{ca.id}" cannot be used: {error}') from error
+
+
+def _inputs(request: Request, ca: Ca, now: datetime) -> ScepInputs:
+    current, candidate = _keys(request)
+    return ScepInputs(
+        csr=request.csr,
+        ca=ca,
+        key=current,
+        key_next=candidate,
+        certificate=request.cert,
+        old=request.scep,
+        nickname=request.id,
+        is_polling=bool(request.ca_cookie),
+        now=now,
+        nonce=secrets.token_bytes(_NONCE_BYTES),
+        random_bytes=secrets.token_bytes,
+    )
 
 
 def open_reply(request: Request, ca: Ca, enveloped: bytes) -> Issued:

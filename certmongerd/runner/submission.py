@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
+from certmongerd.busapi.service import ScepQuery
 from certmongerd.config.settings import Settings
-from certmongerd.core.answers import HelperRun, RawIssued, read_answer
+from certmongerd.core.answers import HelperRun, RawIssued, first_line, read_answer
 from certmongerd.core.effects import Submit
-from certmongerd.core.errors import InvalidValue, LaunchError, RemoteProtocolError
+from certmongerd.core.errors import InvalidValue, KeyStoreError, LaunchError, QueryRefused, RemoteProtocolError
 from certmongerd.core.events import (
     Answer,
     EffectResult,
@@ -20,17 +22,18 @@ from certmongerd.core.events import (
     Unreachable,
     Unusable,
 )
+from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
-from certmongerd.runner.environment import submission_environment
+from certmongerd.runner.environment import query_environment, submission_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
-from certmongerd.runner.scep_exchange import make_messages, open_reply
+from certmongerd.runner.scep_exchange import make_messages, make_query, open_answer, open_reply
 from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)
@@ -111,6 +114,34 @@ class Submissions:
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
         return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
+
+    async def query_scep(self, request: Request, query: ScepQuery) -> str:
+        """Ask the request's SCEP server something that changes nothing. Raises QueryRefused."""
+        entry = self.registry.ca_entry(request.ca_name)
+        if entry is None or not is_scep_ca(entry.ca):
+            raise QueryRefused(f'Request "{request.id}" does not go to a SCEP server whose data are known.')
+        ca = entry.ca
+        try:
+            message = await self.executor.io(
+                partial(make_query, wants_crl=query.wants_crl, serial=query.serial),
+                request,
+                ca,
+                self.registry.clock.now(),
+            )
+            argv = split_command(self.resolve_helper(ca.external_helper))
+            run = await self.launcher.run(
+                argv,
+                env=query_environment(self.base_environment, ca, message),
+                timeout_s=self.settings().submit_timeout_s,
+            )
+            if run.exit_status in (1, 5):
+                raise QueryRefused(f'The CA "{ca.id}" wants to answer the question later, which cannot be waited for.')
+            if run.exit_status != 0:
+                reason = first_line(run.stdout) or f"it ended with status {run.exit_status}"
+                raise QueryRefused(f'The CA "{ca.id}" did not answer the question: {reason}')
+            return await self.executor.io(partial(open_answer, wants_crl=query.wants_crl), request, ca, run.stdout)
+        except (LaunchError, InvalidValue, KeyStoreError) as error:
+            raise QueryRefused(f'The CA "{ca.id}" cannot be asked: {error}') from error
 
 
 def _sign_own(request: Request, serial: int, start: datetime, end: datetime, digest: str) -> EffectResult:

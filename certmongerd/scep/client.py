@@ -60,7 +60,7 @@ def build_messages(inputs: ScepInputs) -> ScepMessages:
     digest = choose_digest(capabilities, inputs.ca.scep_digest)
     held = held_certificate(inputs.certificate)
     transaction = Transaction(
-        recipient=_encryption_certificate(inputs.ca),
+        recipient=encryption_certificate(inputs.ca),
         cipher=cipher,
         digest=digest,
         transaction_id=current_transaction_id(inputs, key, held),
@@ -96,10 +96,12 @@ def _messages(
         if sender is None:
             return ""
         is_renewal = sender is not minicert and renews
-        return _pem(transaction.seal(request, MessageType.RENEWAL_REQ if is_renewal else MessageType.PKCS_REQ, sender))
+        return message_pem(
+            transaction.seal(request, MessageType.RENEWAL_REQ if is_renewal else MessageType.PKCS_REQ, sender)
+        )
 
     def ask(sender: Sender | None) -> str:
-        return "" if sender is None else _pem(transaction.seal(poll, MessageType.CERT_POLL, sender))
+        return "" if sender is None else message_pem(transaction.seal(poll, MessageType.CERT_POLL, sender))
 
     return ScepMessages(
         tx=transaction.transaction_id,
@@ -133,8 +135,8 @@ def _load_csr(pem: str) -> x509.CertificateSigningRequest:
         raise InvalidValue("csr", "The signing request cannot be read") from exc
 
 
-def _encryption_certificate(ca: Ca) -> x509.Certificate:
-    """The certificate that requests are encrypted to."""
+def encryption_certificate(ca: Ca) -> x509.Certificate:
+    """The certificate that requests are encrypted to. Raises MissingEncryptionCertificate."""
     if not ca.encryption_cert:
         raise MissingEncryptionCertificate(ca.id, "the server's certificates were not fetched yet")
     try:
@@ -146,7 +148,7 @@ def _encryption_certificate(ca: Ca) -> x509.Certificate:
     return certificate
 
 
-def _pem(der: bytes) -> str:
+def message_pem(der: bytes) -> str:
     """PEM with the label the helper protocol uses."""
     text = base64.b64encode(der).decode("ascii")
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]

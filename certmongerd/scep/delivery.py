@@ -3,8 +3,8 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,6 +19,8 @@ from certmongerd.scep.enveloped import open_envelope, parse_enveloped
 from certmongerd.scep.errors import UndecryptableReply
 from certmongerd.scep.oids import Cipher
 from certmongerd.scep.transaction import spki_der
+
+_Content = TypeVar("_Content")
 
 _PEM: Final = re.compile(rb"-----BEGIN [A-Z0-9# ]+-----(.*?)-----END ", re.DOTALL)
 
@@ -39,15 +41,25 @@ def decrypt_reply(
     Raises UndecryptableReply when no key opens it, other RemoteProtocolErrors
     when it is malformed or has no certificate inside.
     """
+    certificates = open_reply(data, keys, certificates_in, ca=ca)
+    own = {spki_der(key.public_key()) for key, _ in keys if isinstance(key, rsa.RSAPrivateKey)}
+    return sorted(certificates, key=lambda certificate: _spki(certificate) not in own)
+
+
+def open_reply(
+    data: bytes,
+    keys: Sequence[tuple[PrivateKeyTypes, Sequence[x509.Certificate]]],
+    read: Callable[[bytes], _Content],
+    *,
+    ca: Ca | None = None,
+) -> _Content:
+    """What *read* makes of the first plaintext of the EnvelopedData *data* that it can read; see `decrypt_reply`."""
     usable = [(key, certificates) for key, certificates in keys if isinstance(key, rsa.RSAPrivateKey)]
     envelope = parse_enveloped(_binary(data))
     try:
-        plaintexts = open_envelope(envelope, usable)
-        certificates = _first_certificates(plaintexts)
+        return _first(open_envelope(envelope, usable), read)
     except RemoteProtocolError as exc:
         raise UndecryptableReply(f"{exc}{_hint(ca)}") from exc
-    own = {spki_der(key.public_key()) for key, _ in usable}
-    return sorted(certificates, key=lambda certificate: _spki(certificate) not in own)
 
 
 def _binary(data: bytes) -> bytes:
@@ -61,15 +73,15 @@ def _binary(data: bytes) -> bytes:
         raise RemoteProtocolError("The envelope is not valid PEM") from exc
 
 
-def _first_certificates(plaintexts: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
-    """Certificates of the first plaintext that has some."""
+def _first(plaintexts: Sequence[bytes], read: Callable[[bytes], _Content]) -> _Content:
+    """The first plaintext that can be read."""
     reason: RemoteProtocolError | None = None
     for plaintext in plaintexts:
         try:
-            return certificates_in(plaintext)
+            return read(plaintext)
         except RemoteProtocolError as exc:
             reason = reason or exc
-    raise RemoteProtocolError(f"The reply does not decrypt to certificates: {reason}")
+    raise RemoteProtocolError(f"The reply does not decrypt to what was asked for: {reason}")
 
 
 def _hint(ca: Ca | None) -> str:

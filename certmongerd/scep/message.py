@@ -83,11 +83,14 @@ class Transaction:
 def issuer_and_subject(ra: x509.Certificate, subject: bytes) -> bytes:
     """DER IssuerAndSubject of a CertPoll (RFC 8894 section 3.3.3) for a request with the DER Name *subject*.
 
-    The issuer is the CA that will issue: the encryption certificate's subject
-    when it is the CA itself, else its issuer.
+    The issuer is the CA that will issue.
     """
-    issuer = subject_der(ra) if is_ca(ra) else certificate_id(ra).issuer
-    return encode(_SEQUENCE, issuer + subject)
+    return encode(_SEQUENCE, issuing_name(ra) + subject)
+
+
+def issuing_name(ra: x509.Certificate) -> bytes:
+    """DER Name of the CA that the encryption certificate *ra* belongs to: its own when it is the CA's."""
+    return subject_der(ra) if is_ca(ra) else certificate_id(ra).issuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,8 @@ class MessageType(StrEnum):
     PKCS_REQ = "19"
     CERT_POLL = "20"
     """GetCertInitial in the drafts."""
+    GET_CERT = "21"
+    GET_CRL = "22"
 
 
 class PkiStatus(StrEnum):

@@ -28,6 +28,8 @@ class Operation(StrEnum):
     FETCH_SCEP_CA_CERTS = "FETCH-SCEP-CA-CERTS"
     SUBMIT = "SUBMIT"
     POLL = "POLL"
+    SCEP_QUERY = "SCEP-QUERY"
+    """Send a SCEP question that changes nothing; not part of certmonger's protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class HelperInput:
     getcertinitial: str = ""
     pkcsreq_rekey: str = ""
     getcertinitial_rekey: str = ""
+    scep_query: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "HelperInput":
@@ -102,6 +105,7 @@ class HelperInput:
             getcertinitial=text("GETCERTINITIAL"),
             pkcsreq_rekey=text("PKCSREQ_REKEY"),
             getcertinitial_rekey=text("GETCERTINITIAL_REKEY"),
+            scep_query=text("SCEP_QUERY"),
         )
 
     @property

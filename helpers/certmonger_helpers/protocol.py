@@ -137,6 +137,8 @@ def _answer(helper: Helper, argv: Sequence[str], environ: Mapping[str, str]) -> 
     options = build_parser(helper).parse_args(argv)
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(options.verbose, 2)]
     logging.basicConfig(stream=sys.stderr, level=level, format=f"{helper.program}: %(message)s", force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(level)  # a helper may log more than that elsewhere
     given = HelperInput.from_environ(environ)
     operation = helper.choose_operation(given, options)
     if operation is Operation.IDENTIFY:

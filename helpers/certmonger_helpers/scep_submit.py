@@ -21,6 +21,7 @@ from certmonger_helpers.protocol import (
     build_parser,
     run,
 )
+from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.authority import DEFAULT_IDENTIFIER, OutOfBand, fetch_certificates
 from certmonger_helpers.scep.material import (
     NeedMessages,
@@ -32,7 +33,8 @@ from certmonger_helpers.scep.material import (
     standard_input,
 )
 from certmonger_helpers.scep.server import ScepServer, check_url
-from certmonger_helpers.scep.submission import ENROLMENTS, POLLS, Candidates, submit
+from certmonger_helpers.scep.submission import ENROLMENTS, POLLS, QUERIES, Candidates, submit
+from certmonger_helpers.scep.trace import traced
 from certmonger_helpers.scep.transport import HttpClient, Limits
 from certmongerd.scep.caps import Capabilities
 from certmongerd.scep.trust import TrustedCertificates
@@ -58,13 +60,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("-C", "--retrieve-ca-certificates", Operation.FETCH_SCEP_CA_CERTS, "print the server's certificates"),
         ("-g", "--get-initial-cert", Operation.POLL, "ask for the certificate of an earlier request"),
         ("-p", "--pki-message", Operation.SUBMIT, "send a request"),
+        ("", "--query", Operation.SCEP_QUERY, "ask for a certificate or a revocation list"),
     ):
-        modes.add_argument(flag, name, dest="mode", action="store_const", const=operation, help=text)
+        names = (flag, name) if flag else (name,)
+        modes.add_argument(*names, dest="mode", action="store_const", const=operation, help=text)
     parser.add_argument("-r", "--racert", metavar="FILE", help="RA certificate, which requests are encrypted to")
     parser.add_argument("-R", "--cacert", metavar="FILE", help="CA certificates for verifying the https server")
     parser.add_argument("-I", "--other-certs", metavar="FILE", help="further certificates for verifying replies")
     parser.add_argument("-N", "--signingca", metavar="FILE", help="CA certificate for verifying replies")
     parser.add_argument("-n", "--non-renewal", action="store_true", help="do not use the Renewal feature of the server")
+    parser.add_argument("--trace", metavar="FILE", help="append every step to FILE, readably and without secrets")
     parser.add_argument("message", nargs="?", metavar="FILE", help="SCEP message, PEM")
 
 
@@ -108,14 +113,14 @@ def _with_server(
     try:
         return asyncio.run(bounded())
     except TimeoutError as exc:
-        raise Unreachable(f"{url} did not answer within the time limit") from exc
+        raise Unreachable(f"{shown(url)} did not answer within the time limit") from exc
 
 
 def fetch_capabilities(given: HelperInput, options: argparse.Namespace) -> Reply:
     """FETCH-SCEP-CA-CAPS: the words, one per line, as the server spelled them."""
     body = _with_server(given, options, lambda server: server.get_ca_caps())
     if body is None:
-        raise Rejected(f"{options.url} does not tell its capabilities")
+        raise Rejected(f"{shown(options.url)} does not tell its capabilities")
     return Reply(output="".join(f"{word}\n" for word in Capabilities.parse(body).words))
 
 
@@ -139,6 +144,12 @@ def poll_request(given: HelperInput, options: argparse.Namespace) -> Reply:
     """POLL: send a CertPoll."""
     expected = Candidates(kind="GetCertInitial", accepted=POLLS)
     return _send(given, options, expected, given.getcertinitial, given.getcertinitial_rekey)
+
+
+def send_query(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """SCEP-QUERY: send a GetCert or GetCRL."""
+    expected = Candidates(kind="GetCert or GetCRL", accepted=QUERIES)
+    return _send(given, options, expected, given.scep_query, "")
 
 
 def _send(given: HelperInput, options: argparse.Namespace, expected: Candidates, plain: str, rekey: str) -> Reply:
@@ -199,10 +210,11 @@ HELPER: Final = Helper(
     answers={
         Operation.GET_NEW_REQUEST_REQUIREMENTS: requirements,
         Operation.GET_RENEW_REQUEST_REQUIREMENTS: requirements,
-        Operation.FETCH_SCEP_CA_CAPS: fetch_capabilities,
-        Operation.FETCH_SCEP_CA_CERTS: fetch_ca_certificates,
-        Operation.SUBMIT: submit_request,
-        Operation.POLL: poll_request,
+        Operation.FETCH_SCEP_CA_CAPS: traced(fetch_capabilities),
+        Operation.FETCH_SCEP_CA_CERTS: traced(fetch_ca_certificates),
+        Operation.SUBMIT: traced(submit_request),
+        Operation.POLL: traced(poll_request),
+        Operation.SCEP_QUERY: traced(send_query),
     },
     add_options=add_options,
     choose_operation=choose_operation,

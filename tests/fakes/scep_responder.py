@@ -133,7 +133,7 @@ class Scenario:
 
     def _csr_of(self, request: ReceivedMessage) -> x509.CertificateSigningRequest | None:
         """The signing request of the transaction; None when it was never sent."""
-        enrolments = [each for each in self.received if each.message_type != "20"]
+        enrolments = [each for each in self.received if each.message_type in ("17", "19")]
         return next((each.csr for each in enrolments if each.transaction_id == request.transaction_id), None)
 
     def check(self) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from certmongerd.api import CA_PATH_PREFIX, REQUEST_PATH_PREFIX
-from certmongerd.busapi.service import ChangeListener, RequestCommand
-from certmongerd.core.errors import StateStoreError
+from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
+from certmongerd.core.errors import QueryRefused, StateStoreError
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.model import Ca, Request
 from certmongerd.core.states import State
@@ -25,6 +25,7 @@ class FakeService:
         self.commands: list[tuple[ObjectPath, RequestCommand]] = []
         self.restarted: list[ObjectPath] = []
         self.refetched: list[ObjectPath] = []
+        self.queries: list[ScepQuery] = []
         self.gate: asyncio.Event | None = None
         """When set, coroutines that change something wait for it."""
         self.failure: Exception | None = None
@@ -90,6 +91,16 @@ class FakeService:
         await self._trouble()
         self.commands.append((path, command))
         return command is not RequestCommand.REFRESH or self._requests[path].state is State.CA_WORKING
+
+    async def explain_request(self, path: ObjectPath) -> tuple[tuple[str, str], ...]:
+        return (("state", self._requests[path].state.value),)
+
+    async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
+        del path
+        self.queries.append(query)
+        if query.serial == 0xBAD:
+            raise QueryRefused("the server does not know it")
+        return "PEM"
 
     async def remove_request(self, path: ObjectPath) -> None:
         await self._trouble()

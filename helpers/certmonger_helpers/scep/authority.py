@@ -9,11 +9,13 @@ from typing import Final
 from cryptography import x509
 
 from certmonger_helpers.protocol import HelperError, Unconfigured, Unreachable
+from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.server import ScepServer, readable_start
 from certmonger_helpers.scep.transport import HttpResponse
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.scep.bag import certificates_in
 from certmongerd.scep.certificates import is_ca, is_self_signed
+from certmongerd.scep.describe import describe_certificate
 from certmongerd.scep.rollover import next_certificates, thumbprint
 from certmongerd.scep.selection import Family, Selection, select
 from certmongerd.scep.trust import TrustedCertificates
@@ -41,11 +43,14 @@ async def fetch_certificates(server: ScepServer, given: OutOfBand) -> Selection:
     Unconfigured when none of them can be encrypted to.
     """
     capabilities = await server.capabilities()
-    fetched = _agreeing(await _collect(server), given)
+    collected = await _collect(server)
+    for certificate in collected:
+        _log.debug("received certificate: %s", describe_certificate(certificate))
+    fetched = _agreeing(collected, given)
     try:
         selection = select((*given.others, *fetched), ra=given.ra, ca=given.ca)
     except InvalidValue as exc:
-        raise Unconfigured(f"{server.url}: {exc.reason}") from exc
+        raise Unconfigured(f"{shown(server.url)}: {exc.reason}") from exc
     if not capabilities.lists("GetNextCACert"):
         return selection
     coming = await _next(server, selection)
@@ -64,7 +69,9 @@ async def _collect(server: ScepServer) -> tuple[x509.Certificate, ...]:
     if not any(map(is_self_signed, collected)) and server.identifier == DEFAULT_IDENTIFIER and len(first) == 1:
         collected += await _further(server, response, first[0])
     if len(collected) > _MAX_CERTIFICATES:
-        raise Unreachable(f"{server.url} sent {len(collected)} certificates; at most {_MAX_CERTIFICATES} are accepted")
+        raise Unreachable(
+            f"{shown(server.url)} sent {len(collected)} certificates; at most {_MAX_CERTIFICATES} are accepted"
+        )
     return tuple(collected)
 
 
@@ -74,8 +81,10 @@ def _certificates(server: ScepServer, response: HttpResponse) -> tuple[x509.Cert
         return certificates_in(response.body)
     except RemoteProtocolError as exc:
         text = readable_start(response.body)
-        shown = f" ({text})" if text else ""
-        raise Unreachable(f"{server.url} answered GetCACert without a usable certificate: {exc}{shown}") from exc
+        quoted = f" ({text})" if text else ""
+        raise Unreachable(
+            f"{shown(server.url)} answered GetCACert without a usable certificate: {exc}{quoted}"
+        ) from exc
 
 
 async def _chain(server: ScepServer) -> tuple[x509.Certificate, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from certmonger_helpers.protocol import HelperError, Rejected, Unconfigured, Unreachable
+from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.transport import HttpClient, HttpRequest, HttpResponse, Limits
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.caps import MAX_CAPABILITIES_BYTES, Capabilities
@@ -46,10 +47,12 @@ class ScepServer:
     async def capabilities(self) -> Capabilities:
         """What the server offers; nothing when it cannot be asked, since the rest can work all the same."""
         try:
-            return Capabilities.parse(await self.get_ca_caps() or b"")
+            offered = Capabilities.parse(await self.get_ca_caps() or b"")
         except HelperError as exc:
             _log.info("capabilities are not known: %s", exc)
             return Capabilities()
+        _log.info("the server offers: %s", ", ".join(offered.words) or "nothing")
+        return offered
 
     async def get_ca_cert(self, identifier: str | None = None) -> HttpResponse:
         """The answer to GetCACert, whatever its status."""
@@ -119,7 +122,7 @@ class ScepServer:
         """One line about an answer that cannot be used."""
         text = readable_start(response.body)
         described = f": {text}" if text else ""
-        return f"{self.url} answered {operation} with HTTP {response.status}{described}"
+        return f"{shown(self.url)} answered {operation} with HTTP {response.status}{described}"
 
 
 def operation_url(url: str, operation: str, message: str | None) -> str:

@@ -7,11 +7,14 @@ from typing import Final, assert_never
 
 from certmonger_helpers.protocol import ExitStatus as Status
 from certmonger_helpers.protocol import Rejected, Reply, Unreachable
+from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.material import NeedMessages, armour
 from certmonger_helpers.scep.server import ScepServer
+from certmonger_helpers.scep.trace import trace_message
 from certmongerd.core.errors import InvalidValue
 from certmongerd.scep import reply
 from certmongerd.scep.caps import Capabilities
+from certmongerd.scep.describe import describe_certificate
 from certmongerd.scep.message import Outgoing, inspect_outgoing
 from certmongerd.scep.oids import MessageType
 from certmongerd.scep.trust import TrustedCertificates
@@ -20,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 ENROLMENTS: Final = frozenset({MessageType.PKCS_REQ, MessageType.RENEWAL_REQ})
 POLLS: Final = frozenset({MessageType.CERT_POLL})
+QUERIES: Final = frozenset({MessageType.GET_CERT, MessageType.GET_CRL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,13 @@ async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCer
     message = candidates.choose(capabilities)
     outgoing = _inspect(message, candidates, trusted)
     _log.info("sending messageType %s, transactionID %s", outgoing.message_type, outgoing.transaction_id)
+    trace_message("sent", message)
+    for certificate in trusted.all:
+        _log.debug("known certificate of the server: %s", describe_certificate(certificate))
     body = await server.pki_operation(message, capabilities)
+    trace_message("received", body)
     verdict = reply.open_reply(body, request=outgoing, trusted=trusted, now=datetime.now(UTC))
+    _log.debug("verdict: %s", type(verdict).__name__)
     match verdict:
         case reply.Success(enveloped=enveloped):
             return Reply(output=armour(enveloped))
@@ -69,7 +78,7 @@ async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCer
             raise Rejected(text)
         case reply.Invalid(reason=reason):
             _log.info("the reply was:\n%s", armour(body))
-            raise Unreachable(f"The reply of {server.url} is not acceptable: {reason}")
+            raise Unreachable(f"The reply of {shown(server.url)} is not acceptable: {reason}")
         case _:
             assert_never(verdict)
 

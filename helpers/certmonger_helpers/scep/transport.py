@@ -11,12 +11,14 @@ import aiohttp
 from yarl import URL
 
 from certmonger_helpers.protocol import Unconfigured, Unreachable
+from certmonger_helpers.scep.address import origin, shown
 from certmongerd import __version__
 
 _log = logging.getLogger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES: Final = 65536
+_SHOWN_URL: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +105,10 @@ class HttpClient:
         response, location = await self._exchange(request, request.url)
         if location is None:
             return response
-        _log.info("redirected to %s", location)
+        _log.info("redirected to %s", _shortened(shown(location)))
         again, location = await self._exchange(request, location)
         if location is not None:
-            raise Unreachable(f"{request.url} redirects more than once")
+            raise Unreachable(f"{origin(request.url)} redirects more than once")
         return again
 
     async def _exchange(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
@@ -114,17 +116,20 @@ class HttpClient:
         try:
             return await self._send(request, url)
         except TimeoutError as exc:
-            raise Unreachable(f"{_origin(url)} did not answer within the time limit") from exc
+            raise Unreachable(f"{origin(url)} did not answer within the time limit") from exc
         except aiohttp.InvalidURL as exc:
-            raise Unconfigured(f"{url} is not a valid URL") from exc
+            raise Unconfigured(f"{shown(url)} is not a valid URL") from exc
         except (aiohttp.ClientError, ssl.SSLError, OSError, asyncio.IncompleteReadError, ValueError) as exc:
-            raise Unreachable(f"{_origin(url)} cannot be reached: {_reason(exc)}") from exc
+            _log.debug("%s: %s", type(exc).__name__, exc)
+            raise Unreachable(f"{origin(url)} cannot be reached: {_reason(exc)}") from exc
 
     async def _send(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
         """`_exchange` with the library's errors."""
         if self._session is None:
             raise RuntimeError("the client is used outside its context")
-        _log.info("%s %s", request.method, url if len(url) < 200 else f"{url[:200]}…")
+        _log.info("%s %s", request.method, _shortened(shown(url)))
+        if request.body:
+            _log.debug("with %d bytes of type %s", len(request.body), request.content_type)
         target = URL(url, encoded=True)
         headers = {"Content-Type": request.content_type} if request.content_type else {}
         async with self._session.request(
@@ -154,15 +159,15 @@ async def _read(stream: aiohttp.StreamReader, limit: int, url: str) -> bytes:
     async for chunk in stream.iter_chunked(_CHUNK_BYTES):
         body += chunk
         if len(body) > limit:
-            raise Unreachable(f"{_origin(url)} sent more than {limit} bytes")
+            raise Unreachable(f"{origin(url)} sent more than {limit} bytes")
     return bytes(body)
 
 
-def _redirect(origin: URL, location: str) -> str:
+def _redirect(source: URL, location: str) -> str:
     """The absolute target of a redirect. Raises Unreachable when it leads to another host or scheme."""
-    target = origin.join(URL(location, encoded=True))
-    if (target.scheme, target.host) != (origin.scheme, origin.host):
-        raise Unreachable(f"{_origin(str(origin))} redirects to {_origin(str(target))}, which is not followed")
+    target = source.join(URL(location, encoded=True))
+    if (target.scheme, target.host) != (source.scheme, source.host):
+        raise Unreachable(f"{origin(str(source))} redirects to {origin(str(target))}, which is not followed")
     return str(target)
 
 
@@ -174,9 +179,9 @@ def _proxy_for(target: URL) -> str | None:
     return proxies.get(target.scheme) or proxies.get("all")
 
 
-def _origin(url: str) -> str:
-    """Scheme, host and path without the query, for messages."""
-    return url.partition("?")[0]
+def _shortened(url: str) -> str:
+    """*url* with its message, which is long and says nothing, cut off."""
+    return url if len(url) <= _SHOWN_URL else f"{url[:_SHOWN_URL]}…"
 
 
 def _reason(error: Exception) -> str:

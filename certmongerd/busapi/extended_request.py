@@ -1,0 +1,46 @@
+"""What requests offer beyond certmonger's interface: explanations, and questions to SCEP servers."""
+
+import re
+from typing import Final
+
+from certmongerd.api import EXTENDED_REQUEST_INTERFACE
+from certmongerd.busapi.refusal import invalid_args, query_refused
+from certmongerd.busapi.service import ScepQuery
+from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
+from certmongerd.core.errors import QueryRefused
+from certmongerd.core.model import Request
+
+_HEX: Final = re.compile(r"[0-9A-Fa-f]{1,64}")
+
+
+async def _explain(subject: Subject[Request], _: Arguments) -> Answer:
+    return Answer("a(ss)", (await subject.service.explain_request(subject.path),))
+
+
+async def _ask(subject: Subject[Request], query: ScepQuery) -> Answer:
+    try:
+        return Answer("s", (await subject.service.query_scep(subject.path, query),))
+    except QueryRefused as error:
+        raise query_refused(str(error)) from error
+
+
+async def _get_crl(subject: Subject[Request], _: Arguments) -> Answer:
+    return await _ask(subject, ScepQuery(wants_crl=True))
+
+
+async def _get_cert(subject: Subject[Request], arguments: Arguments) -> Answer:
+    text = arguments.text(0)
+    if text and not _HEX.fullmatch(text):
+        raise invalid_args(f'A serial number is hexadecimal; "{text}" is not.')
+    return await _ask(subject, ScepQuery(wants_crl=False, serial=int(text, 16) if text else None))
+
+
+EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
+    EXTENDED_REQUEST_INTERFACE,
+    (
+        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain),
+        Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
+        Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
+    ),
+)
+"""`org.certmongerd.request`."""

@@ -1,0 +1,216 @@
+"""Why a request stands where it stands, in words: its state, what was tried, what comes next and by which rule."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from certmongerd.core.machine_enroll import is_scep_ca
+from certmongerd.core.model import Request
+from certmongerd.core.schedule import renewal_thresholds
+from certmongerd.core.states import State
+from certmongerd.core.step import Context
+
+Fact = tuple[str, str]
+"""Label and text; labels are stable."""
+
+_S = State
+
+_MEANINGS: Final[Mapping[str, tuple[State, ...]]] = {
+    "The entry was just added; its key and certificate are looked at.": (
+        _S.NEWLY_ADDED,
+        _S.NEWLY_ADDED_START_READING_KEYINFO,
+        _S.NEWLY_ADDED_READING_KEYINFO,
+        _S.NEWLY_ADDED_START_READING_CERT,
+        _S.NEWLY_ADDED_READING_CERT,
+        _S.NEWLY_ADDED_DECIDING,
+    ),
+    "A PIN is missing or wrong, so the private key cannot be used.": (
+        _S.NEWLY_ADDED_NEED_KEYINFO_READ_PIN,
+        _S.NEED_KEY_GEN_PIN,
+        _S.NEED_KEYINFO_READ_PIN,
+        _S.NEED_CSR_GEN_PIN,
+        _S.NEED_SCEP_GEN_PIN,
+        _S.NEED_CERTSAVE_PIN,
+    ),
+    "The database or token with the private key or certificate cannot be reached.": (
+        _S.NEWLY_ADDED_NEED_KEYINFO_READ_TOKEN,
+        _S.NEED_KEY_GEN_TOKEN,
+        _S.NEED_KEYINFO_READ_TOKEN,
+        _S.NEED_CSR_GEN_TOKEN,
+        _S.NEED_SCEP_GEN_TOKEN,
+        _S.NEED_CERTSAVE_TOKEN,
+    ),
+    "The daemon may not write where the key or the certificates belong.": (
+        _S.NEED_KEY_GEN_PERMS,
+        _S.NEED_CERTSAVE_PERMS,
+        _S.NEED_CA_CERT_SAVE_PERMS,
+        _S.NEED_ONLY_CA_CERT_SAVE_PERMS,
+    ),
+    "A key pair is made.": (_S.NEED_KEY_PAIR, _S.GENERATING_KEY_PAIR, _S.HAVE_KEY_PAIR),
+    "The private key is read.": (_S.NEED_KEYINFO, _S.READING_KEYINFO, _S.HAVE_KEYINFO),
+    "A signing request is made.": (_S.NEED_CSR, _S.GENERATING_CSR, _S.HAVE_CSR),
+    "SCEP messages are made.": (_S.NEED_SCEP_DATA, _S.GENERATING_SCEP_DATA, _S.HAVE_SCEP_DATA),
+    "The SCEP server's certificate, which messages are encrypted to, is not known yet.": (
+        _S.NEED_SCEP_ENCRYPTION_CERT,
+    ),
+    "SCEP works with RSA keys only, and this request has another key.": (_S.NEED_SCEP_RSA_CLIENT_KEY,),
+    "The request is handed to the CA.": (_S.NEED_TO_SUBMIT, _S.SUBMITTING),
+    "No CA was chosen, or the one that was chosen is gone.": (_S.NEED_CA,),
+    "The daemon cannot go on by itself.": (_S.NEED_GUIDANCE,),
+    "The CA has the request and has not decided yet.": (_S.CA_WORKING,),
+    "The CA could not be asked, or gave no answer that can be trusted.": (_S.CA_UNREACHABLE,),
+    "The program that talks to the CA lacks a setting.": (_S.CA_UNCONFIGURED,),
+    "The CA refused the request.": (
+        _S.CA_REJECTED,
+        _S.NEED_TO_NOTIFY_REJECTION,
+        _S.NOTIFYING_REJECTION,
+    ),
+    "The certificate was issued and is being stored.": (
+        _S.NEED_TO_SAVE_CERT,
+        _S.PRE_SAVE_CERT,
+        _S.START_SAVING_CERT,
+        _S.SAVING_CERT,
+        _S.SAVED_CERT,
+        _S.NEED_TO_READ_CERT,
+        _S.READING_CERT,
+        _S.POST_SAVED_CERT,
+    ),
+    "The CA's certificates are being stored.": (
+        _S.NEED_TO_SAVE_CA_CERTS,
+        _S.START_SAVING_CA_CERTS,
+        _S.SAVING_CA_CERTS,
+        _S.NEED_TO_SAVE_ONLY_CA_CERTS,
+        _S.START_SAVING_ONLY_CA_CERTS,
+        _S.SAVING_ONLY_CA_CERTS,
+    ),
+    "The certificate was issued, but it or the CA's certificates could not be stored.": (
+        _S.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED,
+        _S.NOTIFYING_ISSUED_SAVE_FAILED,
+        _S.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED,
+        _S.NOTIFYING_ISSUED_CA_SAVE_FAILED,
+        _S.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED,
+        _S.NOTIFYING_ONLY_CA_SAVE_FAILED,
+    ),
+    "People are told about the certificate.": (
+        _S.NEED_TO_NOTIFY_ISSUED_SAVED,
+        _S.NOTIFYING_ISSUED_SAVED,
+        _S.NEED_TO_NOTIFY_VALIDITY,
+        _S.NOTIFYING_VALIDITY,
+    ),
+    "The certificate is there and is being watched.": (_S.MONITORING,),
+}
+MEANING: Final[Mapping[State, str]] = {state: text for text, states in _MEANINGS.items() for state in states}
+"""One sentence for every state."""
+
+_BACK_OFF: Final = (
+    "a minute after the first failure, twice as long after each further one, at most six hours; "
+    "with a certificate, at most half of its remaining life"
+)
+_RULE: Final[Mapping[State, str]] = {
+    _S.CA_UNREACHABLE: _BACK_OFF,
+    _S.CA_UNCONFIGURED: _BACK_OFF,
+    _S.CA_WORKING: f"when the CA said, else {_BACK_OFF}",
+    _S.NEED_SCEP_ENCRYPTION_CERT: (
+        "as soon as the server's certificates are there; they are asked for a minute after the first failure, "
+        "then twice as long after each further one, at most every six hours"
+    ),
+    _S.NEED_KEY_PAIR: "half a minute after the first failure, then twice as long each time, at most six hours",
+    _S.NEED_KEYINFO: "half a minute after the first failure, then twice as long each time, at most six hours",
+    _S.NEED_CSR: "half a minute after the first failure, then twice as long each time, at most six hours",
+    _S.NEED_SCEP_DATA: "half a minute after the first failure, then twice as long each time, at most six hours",
+    _S.START_SAVING_CERT: "storing is tried again by itself",
+    _S.NEED_TO_SAVE_CA_CERTS: "storing is tried again by itself",
+}
+_SCEP_POLL: Final = "when the CA said, else after a minute, then twice as long after each poll, at most a day"
+
+_ADVICE: Final[Mapping[State, str]] = {
+    _S.CA_REJECTED: 'Correct the request, or ask the CA\'s operators; then: getcert resubmit -i "{id}"',
+    _S.CA_UNCONFIGURED: 'Complete the settings of the CA\'s helper; then: getcert resubmit -i "{id}"',
+    _S.CA_UNREACHABLE: 'To try at once: getcert refresh -i "{id}"',
+    _S.CA_WORKING: 'To ask at once: getcert refresh -i "{id}"',
+    _S.NEED_CA: 'Choose a CA: getcert resubmit -i "{id}" -c NAME (getcert list-cas shows the names)',
+    _S.NEED_GUIDANCE: 'Correct what the reason says; then: getcert resubmit -i "{id}"',
+    _S.NEED_SCEP_RSA_CLIENT_KEY: 'Make an RSA key: getcert rekey -i "{id}" -G RSA',
+    _S.NEED_SCEP_ENCRYPTION_CERT: 'To ask the server at once: getcert refresh-ca -c "{ca}"',
+}
+_ADVICE_BY_ENDING: Final = (
+    ("_PIN", 'Give the PIN: getcert resubmit -i "{id}" -p FILE'),
+    ("_TOKEN", "Check the database and the token's name (-d, -t)."),
+    ("_PERMS", 'Check owner, mode and security label of the place; then: getcert resubmit -i "{id}"'),
+)
+
+
+def explain(request: Request, context: Context, due: datetime | None) -> tuple[Fact, ...]:
+    """Facts about *request*, most important first; *due* is when its machine wants to go on by itself.
+
+    Labels: state, stuck, meaning, reason, ca, submitted, attempts, certificate, next attempt, rule, advice.
+    """
+    facts: list[Fact] = [
+        ("state", request.state.value),
+        ("stuck", "yes" if request.is_stuck else "no"),
+        ("meaning", MEANING[request.state]),
+    ]
+    if request.ca_error:
+        facts.append(("reason", request.ca_error))
+    if request.ca_name:
+        facts.append(("ca", request.ca_name if context.ca is not None else f"{request.ca_name} (not known)"))
+    if request.submitted is not None:
+        facts.append(("submitted", time_text(request.submitted)))
+    if request.attempts:
+        facts.append(("attempts", f"{request.attempts} in a row without a certificate"))
+    if request.cert_facts.not_after is not None:
+        facts.append(("certificate", f"valid until {time_text(request.cert_facts.not_after)}"))
+    facts += _next(request, context, due)
+    advice = _advice(request)
+    if advice:
+        facts.append(("advice", advice))
+    return tuple(facts)
+
+
+def time_text(moment: datetime) -> str:
+    """UTC, as `getcert list -u` shows it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _next(request: Request, context: Context, due: datetime | None) -> list[Fact]:
+    """When something happens by itself, and why then."""
+    if request.state is State.MONITORING:
+        return _next_renewal(request, context)
+    if due is None:
+        return [("next attempt", "none by itself: somebody has to act")] if request.is_stuck else []
+    rule = _RULE.get(request.state)
+    if request.state is State.CA_WORKING and context.ca is not None and is_scep_ca(context.ca):
+        rule = _SCEP_POLL
+    facts = [("next attempt", time_text(due))]
+    return facts + ([("rule", rule)] if rule else [])
+
+
+def _next_renewal(request: Request, context: Context) -> list[Fact]:
+    facts = request.cert_facts
+    if not request.autorenew:
+        return [("next attempt", "none: renewal is switched off (getcert start-tracking -r switches it on)")]
+    if facts.not_after is None:
+        return []
+    thresholds = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
+    remaining = facts.not_after - context.now
+    coming = max((t for t in thresholds if t <= remaining), default=timedelta(0))
+    return [
+        ("next attempt", time_text(max(facts.not_after - coming, context.now))),
+        ("rule", f"renewal is due when {_duration(coming)} of the certificate's life remain"),
+    ]
+
+
+def _duration(length: timedelta) -> str:
+    """Whole days and hours."""
+    days, hours = length.days, length.seconds // 3600
+    parts = [f"{days} days"] if days else []
+    parts += [f"{hours} hours"] if hours or not days else []
+    return " ".join(parts)
+
+
+def _advice(request: Request) -> str:
+    text = _ADVICE.get(request.state)
+    if text is None:
+        endings = (advice for ending, advice in _ADVICE_BY_ENDING if request.state.value.endswith(ending))
+        text = next(endings, "")
+    return text.format(id=request.id, ca=request.ca_name)

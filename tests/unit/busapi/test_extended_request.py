@@ -1,0 +1,62 @@
+"""org.certmongerd.request: explanations and questions, and their bad inputs."""
+
+import pytest
+from fakes.caller import Client
+from fakes.service import FakeService
+
+from certmongerd.api import (
+    ERROR_INVALID_ARGS,
+    ERROR_QUERY_REFUSED,
+    ERROR_UNKNOWN_METHOD,
+    EXTENDED_REQUEST_INTERFACE,
+    ROOT_PATH,
+)
+from certmongerd.busapi.service import ScepQuery
+from certmongerd.busapi.transport import Variant
+
+
+async def test_an_explanation_is_pairs_of_label_and_text(client: Client, base: dict[str, Variant]) -> None:
+    path = await client.add(base)
+    (facts,) = await client.call(path, EXTENDED_REQUEST_INTERFACE, "explain")
+    assert [tuple(fact) for fact in facts] == [("state", "NEWLY_ADDED")]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("member", "arguments", "query"),
+    [
+        ("get_crl", (), ScepQuery(wants_crl=True)),
+        ("get_cert", ("",), ScepQuery(wants_crl=False)),
+        ("get_cert", ("0aF",), ScepQuery(wants_crl=False, serial=0xAF)),
+    ],
+)
+async def test_questions_reach_the_daemon(
+    client: Client,
+    service: FakeService,
+    base: dict[str, Variant],
+    member: str,
+    arguments: tuple[str, ...],
+    query: ScepQuery,
+) -> None:
+    path = await client.add(base)
+    answer = await client.call(path, EXTENDED_REQUEST_INTERFACE, member, "s" * len(arguments), arguments)
+    assert (answer, service.queries) == (("PEM",), [query])
+
+
+@pytest.mark.parametrize("serial", ["0x1", "-1", "one", "1" * 65])
+async def test_a_serial_number_that_is_not_hexadecimal_is_refused(
+    client: Client, service: FakeService, base: dict[str, Variant], serial: str
+) -> None:
+    path = await client.add(base)
+    refused = await client.reply(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
+    assert (refused.error_name, service.queries) == (ERROR_INVALID_ARGS, [])
+
+
+async def test_a_question_that_is_not_answered_says_why(client: Client, base: dict[str, Variant]) -> None:
+    path = await client.add(base)
+    refused = await client.reply(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", ("BAD",))
+    assert (refused.error_name, refused.body) == (ERROR_QUERY_REFUSED, ("the server does not know it",))
+
+
+async def test_only_requests_have_the_interface(client: Client) -> None:
+    refused = await client.reply(ROOT_PATH, EXTENDED_REQUEST_INTERFACE, "explain")
+    assert refused.error_name == ERROR_UNKNOWN_METHOD
