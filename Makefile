@@ -54,6 +54,7 @@ format: dev
 bench: venv
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca local
 	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
+	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca scep
 
 docs: venv
 	$(python) scripts/state_diagram.py --write

@@ -15,11 +15,14 @@ import random
 import subprocess
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Final
 
 from pipeline import Call, CallFailed, Pipeline
 from processes import cpu_seconds, peak_memory_mib
 from rig import Rig, programs, started
+from scep_ca import CHALLENGE, scepserver
 
 from certmongerd.api import (
     BUS_NAME,
@@ -32,6 +35,7 @@ from certmongerd.api import (
     ROOT_PATH,
 )
 from certmongerd.busapi.transport import Variant
+from certmongerd.installation import helper_directory
 
 POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
@@ -43,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--daemon", choices=sorted(programs()), default="certmongerd")
     parser.add_argument("--count", type=int, default=50, help="requests in the burst")
     parser.add_argument("--key", default="RSA:2048", metavar="TYPE:SIZE")
-    parser.add_argument("--ca", default="local", help="local or SelfSign")
+    parser.add_argument("--ca", default="local", help="local, SelfSign, or scep: a scepserver that is started for it")
     parser.add_argument("--transport", choices=("bus", "peer"), default="bus")
     parser.add_argument("--repeat", type=int, default=1, help="runs, each with a new daemon")
     parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
@@ -63,6 +67,16 @@ def _wait_for_daemon(rig: Rig) -> None:
             time.sleep(0.05)
 
 
+SCEP: Final = "scep"
+NEEDED_DATA: Final = {"local": "root-certs", SCEP: "scep-ra-cert"}
+"""Properties of CAs that are there when the CA can be used."""
+
+
+def _add_scep_ca(client: Pipeline, url: str) -> None:
+    command = f"{helper_directory()}/scep-submit -u {url}"
+    client.call(Call(ROOT_PATH, ROOT_INTERFACE, "add_known_ca", "ssas", (SCEP, command, [])))
+
+
 def _ca_path(client: Pipeline, nickname: str) -> str:
     """The CA's object path, once its certificates are known (the local CA makes its own at first)."""
     answer = client.call(Call(ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", (nickname,)))
@@ -70,10 +84,10 @@ def _ca_path(client: Pipeline, nickname: str) -> str:
         raise SystemExit(f"there is no CA {nickname}")
     path = str(answer[0])
     deadline = time.monotonic() + READY_TIMEOUT_S
-    roots = Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (CA_INTERFACE,))
-    while nickname == "local":
-        (properties,) = client.call(roots)
-        if isinstance(properties, dict) and properties.get("root-certs"):
+    everything = Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (CA_INTERFACE,))
+    while nickname in NEEDED_DATA:
+        (properties,) = client.call(everything)
+        if isinstance(properties, dict) and properties.get(NEEDED_DATA[nickname]):
             break
         if time.monotonic() > deadline:
             raise SystemExit(f"the certificates of {nickname} did not come")
@@ -93,6 +107,7 @@ def _addition(number: int, folder: Path, ca_path: str, key: str) -> Call:
         "KEY_SIZE": Variant("i", int(size_bits)),
         "SUBJECT": Variant("s", f"CN=host{number}.example.com"),
         "CA": Variant("o", ca_path),
+        "template-challenge-password": Variant("s", CHALLENGE),
     }
     return Call(ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (values,))
 
@@ -113,11 +128,13 @@ def _wait_for_all(client: Pipeline, paths: list[str], timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def _measure(rig: Rig, arguments: argparse.Namespace) -> dict[str, object]:
+def _measure(rig: Rig, arguments: argparse.Namespace, scep_url: str) -> dict[str, object]:
     folder = rig.state / "certificates"
     folder.mkdir()
     _wait_for_daemon(rig)
     with Pipeline(rig.address, is_bus=rig.is_bus) as client:
+        if scep_url:
+            _add_scep_ca(client, scep_url)
         ca_path = _ca_path(client, arguments.ca)
         time.sleep(1)  # what the daemon does at its start is not part of the burst
         calls = [_addition(number, folder, ca_path, arguments.key) for number in range(arguments.count)]
@@ -160,9 +177,11 @@ def main() -> None:
     for _ in range(arguments.repeat):
         with (
             tempfile.TemporaryDirectory(prefix="burst-") as root,
+            tempfile.TemporaryDirectory(prefix="burst-ca-") as ca_root,
+            scepserver(Path(ca_root)) if arguments.ca == SCEP else nullcontext("") as scep_url,
             started(arguments.daemon, transport=arguments.transport, root=Path(root)) as rig,
         ):
-            result = _measure(rig, arguments)
+            result = _measure(rig, arguments, scep_url)
         print(json.dumps({**asked, "version": version, **result, **_machine()}), flush=True)
 
 
