@@ -1,9 +1,10 @@
 """Waiting for a certificate: exit statuses, progress, and advice when nothing moves any more."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, TextIO
 
+from certmongerd.core.advice import advice_for
 from certmongerd.core.states import State, parse_state
 from getcert.client import Client
 from getcert.entries import RequestEntry
@@ -27,17 +28,6 @@ _LASTING_STATES: Final = frozenset(
 )
 """States that are not stuck and yet end the waiting: the next step is far away or not ours."""
 
-_PIN_ADVICE: Final = "Give the PIN with -p or -P: getcert resubmit -i {id} -p FILE"
-_TOKEN_ADVICE: Final = "Check the NSS database and the token's name (-t)."
-_PERMS_ADVICE: Final = "Check owner, mode and security label of the directory, then: getcert resubmit -i {id}"
-_ADVICE: Final[Mapping[State, str]] = {
-    State.CA_REJECTED: "Correct the request or ask the CA's operators, then: getcert resubmit -i {id}",
-    State.CA_UNCONFIGURED: "Complete the configuration of the CA's helper, then: getcert resubmit -i {id}",
-    State.NEED_CA: "Choose a CA: getcert resubmit -i {id} -c NAME (getcert list-cas shows the names)",
-    State.NEED_GUIDANCE: "Look at the daemon's log, correct the request, then: getcert resubmit -i {id}",
-    State.NEED_SCEP_RSA_CLIENT_KEY: "SCEP needs an RSA key: getcert rekey -i {id} -G RSA",
-}
-
 
 def exit_status(state: str, *, stuck: bool) -> int:
     """What `status` and `-w` tell about a state."""
@@ -58,12 +48,9 @@ def advice_lines(entry: RequestEntry) -> list[str]:
     if reason:
         lines.append(f"The CA says: {reason}")
     state = parse_state(entry.status)
-    advice = _ADVICE.get(state) if state is not None else None
-    if advice is None:
-        endings = (("PIN", _PIN_ADVICE), ("TOKEN", _TOKEN_ADVICE), ("PERMS", _PERMS_ADVICE))
-        advice = next((text for ending, text in endings if entry.status.endswith(ending)), None)
-    if advice is not None:
-        lines.append(advice.format(id=entry.nickname))
+    advice = advice_for(state, entry.nickname) if state is not None and entry.is_stuck else ""
+    if advice:
+        lines.append(advice)
     return lines
 
 

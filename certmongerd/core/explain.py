@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from certmongerd.core.advice import advice_for
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import Request
 from certmongerd.core.schedule import renewal_thresholds
@@ -123,22 +124,6 @@ _RULE: Final[Mapping[State, str]] = {
 }
 _SCEP_POLL: Final = "when the CA said, else after a minute, then twice as long after each poll, at most a day"
 
-_ADVICE: Final[Mapping[State, str]] = {
-    _S.CA_REJECTED: 'Correct the request, or ask the CA\'s operators; then: getcert resubmit -i "{id}"',
-    _S.CA_UNCONFIGURED: 'Complete the settings of the CA\'s helper; then: getcert resubmit -i "{id}"',
-    _S.CA_UNREACHABLE: 'To try at once: getcert refresh -i "{id}"',
-    _S.CA_WORKING: 'To ask at once: getcert refresh -i "{id}"',
-    _S.NEED_CA: 'Choose a CA: getcert resubmit -i "{id}" -c NAME (getcert list-cas shows the names)',
-    _S.NEED_GUIDANCE: 'Correct what the reason says; then: getcert resubmit -i "{id}"',
-    _S.NEED_SCEP_RSA_CLIENT_KEY: 'Make an RSA key: getcert rekey -i "{id}" -G RSA',
-    _S.NEED_SCEP_ENCRYPTION_CERT: 'To ask the server at once: getcert refresh-ca -c "{ca}"',
-}
-_ADVICE_BY_ENDING: Final = (
-    ("_PIN", 'Give the PIN: getcert resubmit -i "{id}" -p FILE'),
-    ("_TOKEN", "Check the database and the token's name (-d, -t)."),
-    ("_PERMS", 'Check owner, mode and security label of the place; then: getcert resubmit -i "{id}"'),
-)
-
 
 def explain(request: Request, context: Context, due: datetime | None) -> tuple[Fact, ...]:
     """Facts about *request*, most important first; *due* is when its machine wants to go on by itself.
@@ -161,7 +146,7 @@ def explain(request: Request, context: Context, due: datetime | None) -> tuple[F
     if request.cert_facts.not_after is not None:
         facts.append(("certificate", f"valid until {time_text(request.cert_facts.not_after)}"))
     facts += _next(request, context, due)
-    advice = _advice(request)
+    advice = advice_for(request.state, request.id)
     if advice:
         facts.append(("advice", advice))
     return tuple(facts)
@@ -206,11 +191,3 @@ def _duration(length: timedelta) -> str:
     parts = [f"{days} days"] if days else []
     parts += [f"{hours} hours"] if hours or not days else []
     return " ".join(parts)
-
-
-def _advice(request: Request) -> str:
-    text = _ADVICE.get(request.state)
-    if text is None:
-        endings = (advice for ending, advice in _ADVICE_BY_ENDING if request.state.value.endswith(ending))
-        text = next(endings, "")
-    return text.format(id=request.id, ca=request.ca_name)

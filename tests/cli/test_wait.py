@@ -65,7 +65,9 @@ def test_a_terminal_is_left_with_one_line_for_each_state() -> None:
     ],
 )
 def test_a_stuck_request_is_explained(status: str, hint: str) -> None:
-    entry = RequestEntry("/r", Properties({"nickname": "web", "status": status, "ca-error": "Policy says no."}))
+    entry = RequestEntry(
+        "/r", Properties({"nickname": "web", "status": status, "stuck": True, "ca-error": "Policy says no."})
+    )
     reason, advice = advice_lines(entry)
     assert reason == "The CA says: Policy says no."
     assert hint in advice

@@ -143,7 +143,7 @@ def test_why_tells_the_servers_own_words(daemon: DaemonUnderTest, server: Respon
     assert daemon.request("failing", "-L", "secret", ca="F").returncode == 2
     told = facts(daemon, "failing")
     assert "the challenge is used up" in told["reason"]
-    assert told["advice"].startswith("Correct the request")
+    assert told["advice"].startswith("Correct the request or ask")
     assert told["scep transactionID"].endswith("(finished)")
 
 
