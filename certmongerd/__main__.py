@@ -34,7 +34,7 @@ def _run(options: Options) -> int:
     say_ready: Callable[[], None] | None = None
     if not options.foreground:
         say_ready = go_to_background()
-    set_up_logging(foreground=options.foreground, debug_level=options.debug_level)
+    set_up_logging(foreground=options.foreground, debug_level=options.debug_level, as_json=options.json_log)
     try:
         return asyncio.run(run(options, say_ready))
     except KeyboardInterrupt:

@@ -21,6 +21,8 @@ from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, InvalidValue
 from certmongerd.daemon import Daemon
 from certmongerd.idle import IdleWatch
+from certmongerd.observe.service_manager import take_from_environment
+from certmongerd.observe.summary import summary
 from certmongerd.options import Options
 from certmongerd.pidfile import PidFile
 from certmongerd.runner.words import split_command
@@ -30,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _END_WITHIN_S: Final = 1.7
 _RECONNECT_S: Final = 2.0
+_STATUS_EVERY_S: Final = 60.0
 _SIGNAL_BASE: Final = 128
 _COMMAND_NOT_FOUND: Final = 127
 
@@ -63,6 +66,7 @@ class _App:
         self._daemon: Daemon | None = None
         self._bus: BusConnection | None = None
         self._pid_file = PidFile(options.pid_file)
+        self._manager = take_from_environment(os.environ)
 
     async def run(self) -> int:
         self._read_settings()
@@ -91,10 +95,22 @@ class _App:
         self._settings = loaded.settings
 
     def _reload(self) -> None:
+        self._manager.reloading()
         self._read_settings()
         if self._daemon is not None:
             self._daemon.use_settings(self._settings)
         _log.info("The configuration was read again")
+        self._manager.ready(self._summary())
+
+    def _summary(self) -> str:
+        return summary(self._daemon.engine.requests().values()) if self._daemon is not None else "starting"
+
+    async def _show_life(self) -> None:
+        """Tell the service manager now and then that the event loop turns, and how things stand."""
+        interval_s = _STATUS_EVERY_S if self._manager.watchdog_s is None else self._manager.watchdog_s / 2
+        while True:
+            await asyncio.sleep(interval_s)
+            self._manager.alive(self._summary())
 
     async def _serve(self, tasks: asyncio.TaskGroup) -> None:
         """Everything between start and end; ends by raising _Done."""
@@ -114,6 +130,9 @@ class _App:
             await daemon.begin()
             if self._say_ready is not None:
                 self._say_ready()
+            if self._manager.is_there:
+                self._manager.ready(self._summary())
+                tasks.create_task(self._show_life(), name="service manager")
             idle.touch()
             if self._options.command is not None:
                 private_address = peer.address if peer is not None else None
@@ -122,6 +141,7 @@ class _App:
         finally:
             # Whatever refuses to end is left behind: what is on disk is complete at any moment.
             asyncio.get_running_loop().call_later(_END_WITHIN_S, self._leave_hard)
+            self._manager.stopping()
             if self._bus is not None:
                 await self._bus.close()
             if peer is not None:

@@ -21,6 +21,8 @@ class Options:
     """Seconds without calls and requests after which to end; 0 means never."""
     foreground: bool
     debug_level: int
+    json_log: bool
+    """Whether log records are JSON objects."""
     pid_file: str | None
     command: str | None
     show_version: bool
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     fork.add_argument("-n", "--nofork", action="store_true", help="stay in the foreground, log to standard error")
     fork.add_argument("-f", "--fork", action="store_true", help="go to the background, log to syslog")
     parser.add_argument("-d", "--debug-level", metavar="LEVEL", type=int, help="how much to log (0-15); implies -n")
+    parser.add_argument("--log-json", action="store_true", help="log one JSON object per line")
     parser.add_argument("-p", "--pidfile", metavar="FILE", help="write the process id to FILE")
     parser.add_argument("-F", "--fips", action="store_true", help="accepted for compatibility; OpenSSL decides")
     parser.add_argument("-c", "--command", metavar="COMMAND", help="run COMMAND and end when it does")
@@ -82,6 +85,7 @@ def parse_options(argv: Sequence[str]) -> Options:
         idle_timeout_s=max(timeout, 0),
         foreground=not background,
         debug_level=given.debug_level or 0,
+        json_log=given.log_json,
         pid_file=given.pidfile,
         command=given.command,
         show_version=given.version,

@@ -1,30 +1,40 @@
-"""Where log records go: standard error in the foreground, syslog otherwise."""
+"""Where log records go: standard error in the foreground, syslog otherwise; as text or as JSON."""
 
+import json
 import logging
 import logging.handlers
+import os
 import sys
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 _FORMAT: Final = "%(asctime)s [%(process)d] %(message)s"
 _FIRST_TALKATIVE_LEVEL: Final = 1
 _FIRST_DEBUG_LEVEL: Final = 4
+_PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_DEBUG_PRIORITY: Final = 7
 
 
-def set_up_logging(*, foreground: bool, debug_level: int) -> None:
+def set_up_logging(*, foreground: bool, debug_level: int, as_json: bool = False) -> None:
     """Send records to standard error or syslog.
 
-    Level 0 shows warnings, 1 to 3 every state change, 4 and more everything.
+    Level 0 shows warnings, 1 to 3 every state change, 4 and more everything. *as_json* writes one object per
+    record. Standard error that is the journal's gets priorities instead of times, which the journal has itself.
     """
     handler: logging.Handler
     if foreground:
         handler = logging.StreamHandler(sys.stderr)
-        formatter = logging.Formatter(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
-        formatter.converter = time.gmtime
-        handler.setFormatter(formatter)
+        is_journal = _is_journal(os.environ)
+        handler.setFormatter(_JsonFormatter() if as_json else _JournalFormatter() if is_journal else _text_formatter())
     else:
         handler = logging.handlers.SysLogHandler("/dev/log", facility=logging.handlers.SysLogHandler.LOG_DAEMON)
-        handler.setFormatter(logging.Formatter("certmongerd[%(process)d]: %(message)s"))
+        handler.setFormatter(
+            _JsonFormatter("certmongerd[%d]: ")
+            if as_json
+            else logging.Formatter("certmongerd[%(process)d]: %(message)s")
+        )
     root = logging.getLogger()
     root.handlers = [handler]
     if debug_level >= _FIRST_DEBUG_LEVEL:
@@ -34,3 +44,56 @@ def set_up_logging(*, foreground: bool, debug_level: int) -> None:
     else:
         root.setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _text_formatter() -> logging.Formatter:
+    formatter = logging.Formatter(_FORMAT, datefmt="%Y-%m-%d %H:%M:%S")
+    formatter.converter = time.gmtime
+    return formatter
+
+
+def _is_journal(environ: Mapping[str, str]) -> bool:
+    """Whether standard error is a socket of the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False  # closed
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _priority(level: int) -> int:
+    """The syslog priority of a level."""
+    return next((priority for least, priority in _PRIORITIES if level >= least), _DEBUG_PRIORITY)
+
+
+class _JournalFormatter(logging.Formatter):
+    """Every line with its priority in front, as sd-daemon(3) describes it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of *record*."""
+        prefix = f"<{_priority(record.levelno)}>"
+        return "\n".join(prefix + line for line in super().format(record).splitlines() or [""])
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object in one line: time (UTC), level, logger, message, and error where there was one."""
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object of *record*."""
+        values = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "priority": _priority(record.levelno),
+            "logger": record.name,
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            values["error"] = self.formatException(record.exc_info)
+        prefix = self._prefix % record.process if self._prefix else ""
+        return prefix + json.dumps(values, ensure_ascii=False)
