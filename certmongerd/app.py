@@ -21,6 +21,7 @@ from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, InvalidValue
 from certmongerd.daemon import Daemon
 from certmongerd.idle import IdleWatch
+from certmongerd.metrics import offering_metrics
 from certmongerd.observe.service_manager import take_from_environment
 from certmongerd.observe.summary import summary
 from certmongerd.options import Options
@@ -137,7 +138,8 @@ class _App:
             if self._options.command is not None:
                 private_address = peer.address if peer is not None else None
                 tasks.create_task(self._run_command(self._options.command, private_address), name="command")
-            await self._stop.wait()
+            async with offering_metrics(self._options, daemon, tasks):
+                await self._stop.wait()
         finally:
             # Whatever refuses to end is left behind: what is on disk is complete at any moment.
             asyncio.get_running_loop().call_later(_END_WITHIN_S, self._leave_hard)

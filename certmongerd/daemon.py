@@ -16,6 +16,7 @@ from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, Request
 from certmongerd.core.step import Policy
 from certmongerd.installation import helper_directory
+from certmongerd.observe.run_times import RunTimes
 from certmongerd.runner.actions import Actions
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.clock import SystemClock
@@ -77,6 +78,7 @@ class Daemon:
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
+        self.run_times = RunTimes()
         locks = LocationLocks()
         self._environment = environment = base_environment(os.environ, paths=paths)
         submissions = Submissions(
@@ -87,6 +89,7 @@ class Daemon:
             base_environment=environment,
             resolve_helper=self._resolve,
             refetch_scep=self._refetch_scep,
+            count_run=self.run_times.add,
         )
         actions = Actions(
             executor=self._executor,
@@ -111,6 +114,7 @@ class Daemon:
                 settings=self._current,
                 base_environment=environment,
                 resolve_helper=self._resolve,
+                count_run=self.run_times.add,
                 locations=self._locations_of,
                 wake_requests=self._wake_requests,
                 identification=f"SelfSign (certmongerd {__version__})",
@@ -121,6 +125,10 @@ class Daemon:
             cas_dir=str(paths.cas_dir),
         )
         self.use_settings(settings)
+
+    def now(self) -> datetime:
+        """The time that the engine works with."""
+        return self._registry.clock.now()
 
     def tell_private_address(self, address: str) -> None:
         """Let helpers and hooks know where the private socket is."""

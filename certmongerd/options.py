@@ -23,6 +23,9 @@ class Options:
     debug_level: int
     json_log: bool
     """Whether log records are JSON objects."""
+    metrics: str | None
+    """Where metrics are served, see `certmongerd.observe.exposition.parse_place`; None means nowhere."""
+    metrics_file: str | None
     pid_file: str | None
     command: str | None
     show_version: bool
@@ -59,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     fork.add_argument("-f", "--fork", action="store_true", help="go to the background, log to syslog")
     parser.add_argument("-d", "--debug-level", metavar="LEVEL", type=int, help="how much to log (0-15); implies -n")
     parser.add_argument("--log-json", action="store_true", help="log one JSON object per line")
+    parser.add_argument(
+        "--metrics", metavar="ADDRESS", help="serve Prometheus metrics at unix:PATH, 127.0.0.1:PORT or [::1]:PORT"
+    )
+    parser.add_argument("--metrics-textfile", metavar="FILE", help="write Prometheus metrics to FILE twice a minute")
     parser.add_argument("-p", "--pidfile", metavar="FILE", help="write the process id to FILE")
     parser.add_argument("-F", "--fips", action="store_true", help="accepted for compatibility; OpenSSL decides")
     parser.add_argument("-c", "--command", metavar="COMMAND", help="run COMMAND and end when it does")
@@ -86,6 +93,8 @@ def parse_options(argv: Sequence[str]) -> Options:
         foreground=not background,
         debug_level=given.debug_level or 0,
         json_log=given.log_json,
+        metrics=given.metrics,
+        metrics_file=given.metrics_textfile,
         pid_file=given.pidfile,
         command=given.command,
         show_version=given.version,

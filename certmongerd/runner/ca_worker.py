@@ -40,7 +40,7 @@ from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.process import Launcher
-from certmongerd.runner.program import Finished
+from certmongerd.runner.program import CountRun, Finished
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.words import split_command
 from certmongerd.scep.rollover import describe_changes
@@ -63,6 +63,7 @@ class CaWorkers:
     settings: Callable[[], Settings]
     base_environment: Mapping[str, str]
     resolve_helper: Callable[[str], str]
+    count_run: CountRun
     locations: Callable[[Ca], tuple[CaCertLocations, ...]]
     """Everywhere the CA's certificates are wanted: by itself and by its requests."""
     wake_requests: Callable[[Ca], None]
@@ -167,6 +168,7 @@ class CaWorkers:
             if not argv:
                 return FetchFailed("The CA has no helper command.")
             run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            self.count_run(ca.id, phase.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return FetchFailed(str(error))
         if run.timed_out or run.truncated:

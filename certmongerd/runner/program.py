@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,6 +52,10 @@ class Finished:
         if self.signal is not None:
             return f"was ended by signal {self.signal}"
         return f"ended with status {self.exit_status}"
+
+
+CountRun = Callable[[str, str, int | None, float], None]
+"""Told of each run of a helper: CA, operation, exit status (None for a signal), seconds."""
 
 
 def find_program(name: str, search_path: str) -> str:

@@ -32,6 +32,7 @@ from certmongerd.pki.reply import EnvelopedReply, parse_issued
 from certmongerd.runner.environment import query_environment, submission_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
+from certmongerd.runner.program import CountRun
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.scep_exchange import make_messages, make_query, open_answer, open_reply
 from certmongerd.runner.words import split_command
@@ -50,6 +51,7 @@ class Submissions:
     base_environment: Mapping[str, str]
     resolve_helper: Callable[[str], str]
     """Maps a helper path of another certmonger installation to ours."""
+    count_run: CountRun
     refetch_scep: Callable[[CaEntry], None]
     """Has the data of a SCEP server fetched again, now and then."""
 
@@ -80,6 +82,7 @@ class Submissions:
             if not argv:
                 return Unconfigured(f'The CA "{ca.id}" has no helper command.')
             run = await self.launcher.run(argv, env=environment, timeout_s=limit_s)
+            self.count_run(ca.id, effect.operation.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')
         return read_answer(
