@@ -4,6 +4,7 @@
 # make lint   style, types, import layers
 # make bench  how long a burst of requests takes
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
+# make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ PYTEST_ARGS ?=
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: help venv dev packages demo run test lint format bench lock docs install clean
+.PHONY: deb help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -61,6 +62,9 @@ docs: venv
 
 install:
 	@scripts/install.sh $(PREFIX)
+
+deb:
+	@scripts/deb.sh
 
 lock:
 	scripts/lock.sh
