@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,14 +59,14 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of certmonger's own package."""
     folder = tmp_path_factory.mktemp("original")
     apt = shutil.which("apt-get")
     assert apt is not None, "this test needs Debian"
     folder.chmod(0o777)
     subprocess.run([apt, "download", "-q", "certmonger"], cwd=folder, check=True, capture_output=True, timeout=120)
-    yield folder
+    return folder
 
 
 def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: Path) -> None:
