@@ -4,6 +4,7 @@
 # make lint   style, types, import layers
 # make bench  how long a burst of requests takes
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
+# make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -12,10 +13,12 @@ VENV ?= .venv
 PREFIX ?= /opt/certmongerd
 COUNT ?= 50
 PYTEST_ARGS ?=
+FUZZ ?= scep_reply scep_certificates cms_envelope helper_output state_file dbus_message configuration
+FUZZ_RUNS ?= 1000000
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: deb help venv dev packages demo run test lint format bench lock docs install clean
+.PHONY: deb fuzz help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -62,6 +65,12 @@ docs: venv
 
 install:
 	@scripts/install.sh $(PREFIX)
+
+fuzz: dev
+	@$(VENV)/bin/pip install -q --no-deps 'atheris==3.0.0'
+	@for target in $(FUZZ); do \
+	    $(python) scripts/fuzz.py $$target .fuzz/$$target -runs=$(FUZZ_RUNS) || exit 1; \
+	done
 
 deb:
 	@scripts/deb.sh
