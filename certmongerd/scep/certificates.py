@@ -12,11 +12,14 @@ _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
-    """The certificate in *der*. Raises RemoteProtocolError."""
+    """The certificate in *der*. Raises RemoteProtocolError, also when only its names cannot be read."""
     try:
-        return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion) as exc:
+        certificate = x509.load_der_x509_certificate(der)
+        # The library reads names when they are asked for, and then raises where nobody expects it.
+        _ = (certificate.subject, certificate.issuer)
+    except (ValueError, TypeError, x509.InvalidVersion) as exc:
         raise RemoteProtocolError("A certificate cannot be read") from exc
+    return certificate
 
 
 def extension_of(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:

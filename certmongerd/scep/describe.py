@@ -60,10 +60,7 @@ def describe_message(message: bytes) -> tuple[Fact, ...]:
 
 def describe_certificate(certificate: x509.Certificate) -> str:
     """Subject, issuer, serial number and SHA-256 thumbprint."""
-    try:
-        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
-    except ValueError:
-        subject = issuer = "(unreadable name)"
+    subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
     by = "self-signed" if subject == issuer else f"issued by {issuer}"
     return f"{subject or '(empty name)'}, {by}, serial {certificate.serial_number:X}, SHA-256 {thumbprint(certificate)}"
 

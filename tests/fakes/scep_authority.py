@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from asn1crypto import cms, core
 from cryptography import x509
@@ -15,6 +15,7 @@ from fakes.scep_cms import (
     SignaturePlan,
     certificates_only,
     envelope,
+    issuer_and_serial,
     open_with,
     sign,
     tlv,
@@ -30,6 +31,8 @@ TRANSACTION_ID = "2.16.840.1.113733.1.9.7"
 FAIL_INFO_TEXT = "1.3.6.1.5.5.7.24.1"
 PRINTABLE, UTF8, OCTETS = 0x13, 0x0C, 0x04
 
+ENROLMENTS = frozenset({"17", "19"})
+"""RenewalReq and PKCSReq."""
 SERVER_NONCE = bytes(range(200, 216))
 
 
@@ -44,6 +47,8 @@ class ReceivedMessage:
     cipher: str
     signer: x509.Certificate
     plaintext: bytes
+    recipient: bytes = b""
+    """IssuerAndSerialNumber that the envelope names, DER."""
 
     @property
     def csr(self) -> x509.CertificateSigningRequest:
@@ -78,14 +83,19 @@ def read_message(data: bytes, ra_key: rsa.RSAPrivateKey) -> ReceivedMessage:
     digest = _digest_name(signer_info["digest_algorithm"]["algorithm"].dotted)
     content = signed["encap_content_info"]["content"].native
     _check_signature(signer_info, signer, digest, values["1.2.840.113549.1.9.4"][0], content)
+    message_type = _text(values[MESSAGE_TYPE][0])
+    plaintext = open_with(content, ra_key)
+    if message_type in ENROLMENTS:
+        assert x509.load_der_x509_csr(plaintext).is_signature_valid, "the signing request does not prove its key"
     return ReceivedMessage(
-        message_type=_text(values[MESSAGE_TYPE][0]),
+        message_type=message_type,
         transaction_id=_text(values[TRANSACTION_ID][0]),
         sender_nonce=_octets(values[SENDER_NONCE][0]),
         digest=digest,
         cipher=_cipher_name(content),
         signer=signer,
-        plaintext=open_with(content, ra_key),
+        recipient=_recipient(content),
+        plaintext=plaintext,
     )
 
 
@@ -110,6 +120,11 @@ def _cipher_name(enveloped: bytes) -> str:
     inner = cms.ContentInfo.load(enveloped)["content"]["encrypted_content_info"]
     dotted = inner["content_encryption_algorithm"]["algorithm"].dotted
     return next(name for name, row in CIPHERS.items() if row[0] == dotted)
+
+
+def _recipient(enveloped: bytes) -> bytes:
+    (info,) = cms.ContentInfo.load(enveloped)["content"]["recipient_infos"]
+    return bytes(info.chosen["rid"].chosen.dump())
 
 
 def _text(value: bytes) -> str:
@@ -146,15 +161,26 @@ class Authority:
     def certificates(self) -> tuple[x509.Certificate, ...]:
         return tuple(dict.fromkeys((self.ra.certificate, self.ca.certificate)))
 
-    def issue(self, csr: x509.CertificateSigningRequest, *, purposes: Sequence[str] = ()) -> x509.Certificate:
+    @property
+    def recipient(self) -> bytes:
+        """How requests have to name whom they are encrypted to."""
+        return issuer_and_serial(self.ra.certificate)
+
+    def issue(
+        self,
+        csr: x509.CertificateSigningRequest,
+        *,
+        purposes: Sequence[str] = (),
+        not_after: datetime = NOW + timedelta(days=10),
+    ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(csr.subject)
             .issuer_name(self.ca.certificate.subject)
             .public_key(csr.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - timedelta(hours=1))
-            .not_valid_after(NOW + timedelta(days=10))
+            .not_valid_before(min(NOW, not_after) - timedelta(hours=1))
+            .not_valid_after(not_after)
         )
         if purposes:
             oids = [x509.ObjectIdentifier(purpose) for purpose in purposes]
@@ -181,6 +207,7 @@ def ca_with_ra() -> Authority:
 
 
 Alteration = Callable[[dict[str, bytes]], None]
+Payload = Callable[[x509.CertificateSigningRequest], bytes]
 
 
 def unaltered(attributes: dict[str, bytes]) -> None:
@@ -204,10 +231,16 @@ class ReplyPlan:
     """Signs instead of the RA."""
     recipients: Sequence[x509.Certificate] = ()
     """Addressed instead of the request's signer."""
-    payload: bytes | None = None
-    """Enveloped instead of an issued certificate."""
+    payload: bytes | Payload | None = None
+    """Enveloped instead of an issued certificate; may be made of the signing request."""
     content: bytes | None = field(default=b"unset")
     """What is signed instead of the envelope; None: absent."""
+
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether a client has to take the transaction for finished: a genuine failure, or a certificate for it."""
+        is_genuine = self.alter is unaltered and self.signer is None and self.signature == SignaturePlan()
+        return is_genuine and (self.status == "2" or (self.status == "0" and self.content == b"unset"))
 
     def with_signature(self, **changes: object) -> "ReplyPlan":
         return replace(self, signature=replace(self.signature, **changes))  # type: ignore[arg-type]  # test shorthand
@@ -243,5 +276,9 @@ def _content(
         return plan.content
     if plan.status != "0":
         return None
-    payload = certificates_only([authority.issue(csr or request.csr)]) if plan.payload is None else plan.payload
+    payload = plan.payload
+    if payload is None:
+        payload = certificates_only([authority.issue(csr or request.csr)])
+    elif callable(payload):
+        payload = payload(csr or request.csr)
     return envelope(payload, plan.recipients or [request.signer], plan.envelope)

@@ -101,6 +101,8 @@ class EnvelopePlan:
     names_key: bool = False
     """Name the recipient by key identifier."""
     content_type: str = DATA
+    fault: str = ""
+    """padding (a block that is no padding), truncated (half a block missing), iv (of seven bytes)."""
 
 
 def envelope(plaintext: bytes, recipients: Sequence[x509.Certificate], plan: EnvelopePlan = EnvelopePlan()) -> bytes:
@@ -111,8 +113,12 @@ def envelope(plaintext: bytes, recipients: Sequence[x509.Certificate], plan: Env
         parameters = tlv(0x30, tlv(4, iv), tlv(2, b"\x10"))
         ciphertext = AESGCM(key).encrypt(iv, plaintext, None)
     else:
-        parameters = tlv(4, iv)
+        parameters = tlv(4, iv[:7] if plan.fault == "iv" else iv)
         ciphertext = cbc_encrypt(plan.cipher, key, iv, plaintext)
+        if plan.fault == "padding":
+            ciphertext = cbc_encrypt(plan.cipher, key, iv, bytes(len(iv)))[: len(iv)]
+        elif plan.fault == "truncated":
+            ciphertext = ciphertext[: -len(iv) // 2]
     infos = tlv(0x31, *(_recipient(key, recipient, plan) for recipient in recipients))
     encryption = algorithm(cipher_oid, parameters)
     wrap = indefinite if plan.form == "indefinite" else tlv

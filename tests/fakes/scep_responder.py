@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from fakes.scep_authority import Authority, ReceivedMessage, ReplyPlan, read_message, reply_to
+from fakes.scep_authority import ENROLMENTS, Authority, ReceivedMessage, ReplyPlan, read_message, reply_to
 from fakes.scep_cms import certificates_only
 
 ALL_CAPABILITIES: Final = (
@@ -78,6 +78,10 @@ class Scenario:
     """Status, type and behaviour of PKIOperation answers; the body is made."""
     seen: list[Seen] = field(default_factory=list)
     received: list[ReceivedMessage] = field(default_factory=list)
+    concluded: set[str] = field(default_factory=set)
+    """The transactions that are over; a client may not go on with them."""
+    repeats_transactions: bool = False
+    """Whether the test sends messages of finished transactions on purpose."""
     violations: list[str] = field(default_factory=list)
     """What was wrong with requests; has to be empty at the end."""
 
@@ -120,9 +124,7 @@ class Scenario:
         except Exception as exc:  # every violation fails the test at its end
             self.violations.append(repr(exc))
             return Answer(status=500, content_type="text/plain", body=b"bad request")
-        self.received.append(request)
-        plans = self.plans or [ReplyPlan()]
-        plan = plans[min(len(self.received), len(plans)) - 1]
+        plan = self._record(request)
         made = self.message_answer
         return Answer(
             status=made.status,
@@ -131,9 +133,26 @@ class Scenario:
             behaviour=made.behaviour,
         )
 
+    def _record(self, request: ReceivedMessage) -> ReplyPlan:
+        """Note *request*; the plan of its answer."""
+        if request.recipient != self.authority.recipient:
+            self.violations.append("a request names another recipient than the RA")
+        if request.transaction_id in self.concluded and not self.repeats_transactions:
+            self.violations.append(f"messageType {request.message_type} in a finished transaction")
+        self.received.append(request)
+        plans = self.plans or [ReplyPlan()]
+        plan = plans[min(len(self.received), len(plans)) - 1]
+        if plan.is_conclusive and self.message_answer.behaviour == "normal":
+            self.concluded.add(request.transaction_id)
+        return plan
+
+    @property
+    def types(self) -> list[str]:
+        return [each.message_type for each in self.received]
+
     def _csr_of(self, request: ReceivedMessage) -> x509.CertificateSigningRequest | None:
         """The signing request of the transaction; None when it was never sent."""
-        enrolments = [each for each in self.received if each.message_type in ("17", "19")]
+        enrolments = [each for each in self.received if each.message_type in ENROLMENTS]
         return next((each.csr for each in enrolments if each.transaction_id == request.transaction_id), None)
 
     def check(self) -> None:
@@ -203,8 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.scenarios: dict[str, Scenario] = {}
         self.ended = threading.Event()
 
@@ -215,8 +234,8 @@ class _Server(ThreadingHTTPServer):
 class Responder:
     """The running server; a context manager."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._server = _Server()
+    def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+        self._server = _Server(port)
         self._scheme = "http" if tls is None else "https"
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)

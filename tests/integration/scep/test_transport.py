@@ -1,15 +1,12 @@
 """The HTTP client of scep-submit: limits, redirects, trust."""
 
-import ssl
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakes.scep_authority import single_ca
 from fakes.scep_responder import Answer, Responder, Scenario
-from scep_material import NOW, certificate, name_of, pem, rsa_key
+from scep_material import certificate, pem, rsa_key
+from scep_rig import tls_server
 from scep_run import RunHelper
 
 from certmonger_helpers.protocol import HelperError, Unreachable
@@ -76,30 +73,6 @@ async def test_an_impossible_url_is_refused() -> None:
 
 
 # --- TLS
-
-
-def tls_server(folder: Path, host: str) -> tuple[ssl.SSLContext, Path]:
-    """A server certificate for *host* under a private CA, and the CA's file."""
-    ca_key, key = rsa_key("TLS CA"), rsa_key("TLS server")
-    ca = certificate("TLS CA", ca_key, ca=True)
-    names = x509.SubjectAlternativeName([x509.DNSName(host)])
-    leaf = (
-        x509.CertificateBuilder()
-        .subject_name(name_of(host))
-        .issuer_name(ca.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(ca.not_valid_before_utc)
-        .not_valid_after(NOW.replace(year=NOW.year + 1))
-        .add_extension(names, critical=False)
-        .sign(ca_key, hashes.SHA256())
-    )
-    (folder / "ca.pem").write_text(pem(ca))
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "server.pem").write_bytes(private + pem(leaf).encode())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context, folder / "ca.pem"
 
 
 def test_every_request_trusts_the_given_ca_file(helper: RunHelper, tmp_path: Path) -> None:
