@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from daemon_under_test import DaemonUnderTest, assert_pair
 from fakes.scep_authority import Authority, Identity
-from fakes.scep_responder import Responder, Scenario
+from fakes.scep_cms import certificates_only
+from fakes.scep_responder import CHAIN_TYPE, Answer, Responder, Scenario
 from scep_material import NOW, certificate, name_of, pem, rsa_key
 
 WAIT_LIMIT_S: Final = 20.0
@@ -147,3 +148,8 @@ def intermediate_with_ra() -> tuple[Identity, Authority]:
     """A root; a CA below it, which issues, and a registration authority below that."""
     root, middle = root_and_intermediate()
     return root, Authority(ca=middle, ra=below(middle, "Deep RA", ca=False))
+
+
+def chain_of(root: x509.Certificate) -> Answer:
+    """An answer to GetCACertChain."""
+    return Answer(content_type=CHAIN_TYPE, body=certificates_only([root]))

@@ -280,7 +280,7 @@ def test_a_message_on_standard_input_or_in_a_file_is_sent(
     responder: Responder, helper: RunHelper, tmp_path: Path
 ) -> None:
     authority = ca_with_ra()
-    scenario = Scenario(authority=authority)
+    scenario = Scenario(authority=authority, repeats_transactions=True)
     url = responder.add("given", scenario)
     (tmp_path / "ra").write_text(pem(authority.ra.certificate))
     (tmp_path / "ca").write_text(pem(authority.ca.certificate))

@@ -6,24 +6,26 @@ from urllib.parse import unquote
 
 import pytest
 from fakes.scep_authority import Authority, ca_with_ra, single_ca
-from fakes.scep_cms import certificates_only
 from fakes.scep_responder import (
     ALL_CAPABILITIES,
-    CHAIN_TYPE,
     Answer,
     Responder,
     Scenario,
     certificates_answer,
 )
 from scep_material import CERT_SIGN, certificate, pem, rsa_key
-from scep_rig import NOT_ASKED_YET, ScepRig, intermediate_with_ra, root_and_intermediate, running_rig, tls_server
+from scep_rig import (
+    NOT_ASKED_YET,
+    ScepRig,
+    chain_of,
+    intermediate_with_ra,
+    root_and_intermediate,
+    running_rig,
+    tls_server,
+)
 
 NO_NEXT = Answer(body=ALL_CAPABILITIES.replace(b"GetNextCACert\n", b""))
 OLD = Answer(status=404)
-
-
-def chain_of(root: object) -> Answer:
-    return Answer(content_type=CHAIN_TYPE, body=certificates_only([root]))  # type: ignore[list-item]  # test shorthand
 
 
 def deep(chain: Answer | None = None) -> Scenario:
