@@ -94,11 +94,16 @@ class DaemonUnderTest:
             process.wait()
             raise AssertionError(f"the daemon did not end:\n{self.log.read_text()}") from None
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
     def close(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+            self.kill()
 
     def getcert(self, *arguments: str | Path, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run getcert against this daemon."""

@@ -23,6 +23,13 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_tests_that_a_document_names_exist(document: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", document.read_text()))
+    sources = "".join(path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
+    assert named <= set(re.findall(r"^(?:async )?def (test_\w+)", sources, re.MULTILINE))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_paths_of_the_source_tree_that_a_document_names_exist(document: Path) -> None:
     named = re.findall(
         r"`((?:certmongerd|getcert|helpers|tests|scripts|bench|dbus|systemd|docs)/[\w./-]*)`", document.read_text()

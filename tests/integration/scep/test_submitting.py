@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from fakes.scep_authority import ReplyPlan, ca_with_ra, single_ca
+from fakes.scep_authority import Authority, ReplyPlan, ca_with_ra, single_ca
+from fakes.scep_cms import envelope, sign
 from fakes.scep_responder import ALL_CAPABILITIES, MESSAGE_TYPE, Answer, Responder, Scenario
 from scep_exchange import KEY, NEXT, messages_for, variables
 from scep_material import certificate, pem, signing_request
@@ -220,9 +221,17 @@ def corrupted(message: str) -> str:
     return f"-----BEGIN PKCS7-----\n{base64.encodebytes(data).decode()}-----END PKCS7-----\n"
 
 
+def without_attributes(authority: Authority) -> str:
+    """SignedData around an envelope, as any CMS program makes it."""
+    own = certificate("client", KEY)
+    text = base64.encodebytes(sign(envelope(b"text", [authority.ra.certificate]), {}, KEY, own)).decode()
+    return f"-----BEGIN PKCS7-----\n{text}-----END PKCS7-----\n"
+
+
 @pytest.mark.parametrize("operation", ["SUBMIT", "POLL"])
 @pytest.mark.parametrize(
-    "defect", ["missing", "random text", "certificate", "broken signature", "other type", "other recipient"]
+    "defect",
+    ["missing", "random text", "certificate", "broken signature", "other type", "no attributes", "other recipient"],
 )
 def test_a_message_that_is_not_well_formed_is_not_sent(
     responder: Responder, helper: RunHelper, operation: str, defect: str
@@ -236,6 +245,7 @@ def test_a_message_that_is_not_well_formed_is_not_sent(
         "certificate": replace(good, req=pem(authority.ra.certificate), gic=pem(authority.ra.certificate)),
         "broken signature": replace(good, req=corrupted(good.req), gic=corrupted(good.gic)),
         "other type": replace(good, req=good.gic, gic=good.req),
+        "no attributes": replace(good, req=without_attributes(authority), gic=without_attributes(authority)),
         "other recipient": elsewhere,
     }[defect]
     scenario = Scenario(authority=authority)

@@ -1,6 +1,8 @@
 """Enrolment with a real SCEP server, from getcert through daemon and helper, nothing passed by hand."""
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from daemon_under_test import DaemonUnderTest, assert_pair
@@ -71,3 +73,30 @@ def test_a_server_that_is_down_is_reported(daemon: DaemonUnderTest) -> None:
     assert shown["stuck"] == "no"
     assert shown["status"] == "NEED_SCEP_ENCRYPTION_CERT"
     assert "D" in shown["ca-error"]
+
+
+def test_a_restart_in_the_middle_loses_nothing(
+    tmp_path: Path, renewing_scepserver: ScepServerProcess, request: pytest.FixtureRequest
+) -> None:
+    """Killed at whatever point of an enrolment, the daemon goes on by itself."""
+    under_test = DaemonUnderTest(tmp_path)
+    request.addfinalizer(under_test.close)
+    under_test.start()
+    under_test.getcert("add-scep-ca", "-c", "K", "-u", renewing_scepserver.url)
+    for number, delay_s in enumerate((0.0, 0.1, 0.2, 0.3, 0.5)):
+        name = f"killed{number}"
+        files = ("-f", str(under_test.certs / f"{name}.crt"), "-k", str(under_test.certs / f"{name}.key"))
+        added = under_test.getcert(
+            "request", "-I", name, "-c", "K", "-N", f"CN={name}", "-L", renewing_scepserver.challenge, *files
+        )
+        assert added.returncode == 0, added.stdout
+        time.sleep(delay_s)
+        under_test.kill()
+        under_test.start()
+    deadline = time.monotonic() + 60
+    names = [f"killed{number}" for number in range(5)]
+    while any(under_test.listing(name)["status"] != "MONITORING" for name in names):
+        assert time.monotonic() < deadline, under_test.getcert("list").stdout
+        time.sleep(0.1)
+    for name in names:
+        assert_pair(under_test.certs / f"{name}.crt", under_test.certs / f"{name}.key")

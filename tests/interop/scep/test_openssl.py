@@ -25,7 +25,7 @@ def openssl(*arguments: str, cwd: Path) -> bytes:
 def test_openssl_verifies_and_opens_a_request(cipher: str, tmp_path: Path) -> None:
     authority = ca_with_ra()
     key = rsa_key("client")
-    csr = signing_request(key)
+    csr = signing_request(key, host="www.example.org", challenge="secret")
     ca = Ca(id=CaName("openssl"), encryption_cert=pem(authority.ra.certificate), scep_cipher=cipher)
     inputs = ScepInputs(csr=csr, ca=ca, key=key, now=NOW, nonce=bytes(16), random_bytes=lambda size: b"k" * size)
     (tmp_path / "request.pem").write_text(build_messages(inputs).req)
@@ -44,3 +44,6 @@ def test_openssl_verifies_and_opens_a_request(cipher: str, tmp_path: Path) -> No
 
     shown = openssl("req", "-inform", "DER", "-in", "csr.der", "-outform", "PEM", cwd=tmp_path)
     assert shown.decode().split() == csr.split()
+    text = openssl("req", "-inform", "DER", "-in", "csr.der", "-noout", "-text", "-verify", cwd=tmp_path).decode()
+    for field in ("CN = client.example.org", "challengePassword        :secret", "DNS:www.example.org"):
+        assert field in text
