@@ -16,7 +16,7 @@ from certmongerd.core.model import Ca, Request
 HOME: Final = "/run/certmonger"
 SEARCH_PATH: Final = "/usr/bin:/bin:/usr/sbin:/sbin"
 
-_PASSED: Final = frozenset({"LANG", "DBUS_SESSION_BUS_ADDRESS", "SSL_CERT_FILE", "SSL_CERT_DIR"})
+_PASSED: Final = frozenset({"LANG", "DBUS_SESSION_BUS_ADDRESS"})
 _PASSED_PREFIX: Final = "LC_"
 _PASSED_SUFFIX: Final = "_proxy"
 """In either case: `http_proxy`, `NO_PROXY`."""
@@ -69,7 +69,7 @@ def base_environment(
 
 
 def _is_passed_on(name: str) -> bool:
-    """Whether programs get a variable of the daemon: language, proxies, the session bus, the trust store."""
+    """Whether programs get a variable of the daemon: language, proxies, the session bus."""
     return name in _PASSED or name.startswith(_PASSED_PREFIX) or name.lower().endswith(_PASSED_SUFFIX)
 
 

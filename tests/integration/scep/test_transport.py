@@ -85,6 +85,16 @@ def test_every_request_trusts_the_given_ca_file(helper: RunHelper, tmp_path: Pat
         assert behaviour.operations == ["GetCACaps", "GetCACaps", "GetCACert"]
 
 
+def test_without_a_file_the_hosts_store_is_trusted(
+    helper: RunHelper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, ca_file = tls_server(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))  # OpenSSL's way to name the host's store
+    with Responder(context) as responder:
+        url = responder.add("tls", scenario(Answer(body=b"AES")), host="localhost")
+        assert helper("-u", url, OPERATION="FETCH-SCEP-CA-CAPS").status == 0
+
+
 def test_a_server_that_is_not_trusted_gets_no_request(helper: RunHelper, tmp_path: Path) -> None:
     context, ca_file = tls_server(tmp_path, "other.example.org")
     (tmp_path / "foreign.pem").write_text(pem(certificate("Foreign", rsa_key("foreign"), ca=True)))
