@@ -73,6 +73,15 @@ async def until_gone(pid: int) -> bool:
     return await until(lambda: not is_running(pid))
 
 
+def writes_its_pid(path: Path) -> str:
+    """Python code that writes the process ID and a line end to *path*: all or nothing, whenever it is killed."""
+    part = f"{path}.part"
+    return (
+        f"import os; out = open({part!r}, 'w'); out.write(f'{{os.getpid()}}\\n'); out.close(); "
+        f"os.rename({part!r}, {str(path)!r})"
+    )
+
+
 async def until_written(path: Path) -> str:
     """The content of a file once it has a complete line."""
     found: list[str] = []

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from trial_programs import Trial, inheritable_file, is_running, until_gone, until_written
+from trial_programs import Trial, inheritable_file, is_running, until_gone, until_written, writes_its_pid
 
 from certmongerd.core.errors import LaunchError
 from certmongerd.runner.process import Launcher
@@ -186,7 +186,7 @@ async def test_closing_the_output_is_not_the_end(trial: Trial) -> None:
 
 async def test_a_cancelled_caller_leaves_no_child(trial: Trial, tmp_path: Path) -> None:
     marker = tmp_path / "pid"
-    code = f"import os; open({str(marker)!r}, 'w').write(f'{{os.getpid()}}\\n')\n{WAIT_FOR_SIGNAL}"
+    code = f"{writes_its_pid(marker)}\n{WAIT_FOR_SIGNAL}"
     task = asyncio.create_task(trial.run(code))
     pid = int(await until_written(marker))
     task.cancel()
@@ -198,7 +198,7 @@ async def test_a_cancelled_caller_leaves_no_child(trial: Trial, tmp_path: Path) 
 @pytest.mark.parametrize("steps", range(12))
 async def test_cancellation_at_any_moment_leaves_no_child(trial: Trial, tmp_path: Path, steps: int) -> None:
     marker = tmp_path / "pid"
-    code = f"import os; open({str(marker)!r}, 'w').write(f'{{os.getpid()}}\\n')\n{WAIT_FOR_SIGNAL}"
+    code = f"{writes_its_pid(marker)}\n{WAIT_FOR_SIGNAL}"
     task = asyncio.create_task(trial.run(code))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -211,8 +211,8 @@ async def test_cancellation_at_any_moment_leaves_no_child(trial: Trial, tmp_path
 async def test_a_caller_that_is_cancelled_twice_does_not_wait(trial: Trial, launcher: Launcher, tmp_path: Path) -> None:
     marker = tmp_path / "pid"
     code = (
-        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"open({str(marker)!r}, 'w').write(f'{{os.getpid()}}\\n')\nwhile True: signal.pause()"
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"{writes_its_pid(marker)}\nwhile True: signal.pause()"
     )
     task = asyncio.create_task(trial.run(code))
     pid = int(await until_written(marker))
@@ -228,8 +228,8 @@ async def test_a_caller_that_is_cancelled_twice_does_not_wait(trial: Trial, laun
 async def test_closing_ends_what_runs(trial: Trial, launcher: Launcher, tmp_path: Path) -> None:
     marker = tmp_path / "pid"
     code = (
-        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"open({str(marker)!r}, 'w').write(f'{{os.getpid()}}\\n')\nwhile True: signal.pause()"
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"{writes_its_pid(marker)}\nwhile True: signal.pause()"
     )
     task = asyncio.create_task(trial.run(code))
     pid = int(await until_written(marker))
