@@ -38,7 +38,7 @@ async def _get_cert(subject: Subject[Request], arguments: Arguments) -> Answer:
 EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
     EXTENDED_REQUEST_INTERFACE,
     (
-        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain),
+        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain, only_reads=True),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),
