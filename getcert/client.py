@@ -21,7 +21,7 @@ from certmongerd.api import (
 )
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
 from certmongerd.busapi.transport import Variant, WireMessage
-from getcert.entries import CaEntry, Properties, RequestEntry, object_number, properties_of
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number, properties_of
 from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
@@ -189,6 +189,11 @@ class Client:
         """Labels and texts about how a request stands."""
         (facts,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "explain")
         return [(str(label), str(text)) for label, text in facts] if isinstance(facts, Iterable) else []
+
+    def request_history(self, path: str) -> list[HistoryEntry]:
+        """What happened to a request, oldest first."""
+        (entries,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "history")
+        return [HistoryEntry(*entry) for entry in entries] if isinstance(entries, Iterable) else []
 
     def scep_crl(self, path: str) -> str:
         """PEM of the revocation list that the request's SCEP server gives."""

@@ -18,7 +18,7 @@ from cli.transcripts import Transcript, fill, fold_helper_lines, output_pattern,
 
 DAEMONS = (ORIGINAL, OWN)
 SCENARIOS = scenarios()
-AS_NOBODY = (sys.executable, str(Path(__file__).parent / "as_nobody.py"))
+AS_NOBODY = (sys.executable, str(Path(__file__).parent / "as_another_user.py"), "nobody")
 ONLY = {"nss": "certmonger", "temporary": "certmongerd"}
 """Scenarios for one daemon: one has no NSS databases, the other is not the one that the client starts itself."""
 WITHOUT_DAEMON = {"bus", "temporary"}
