@@ -46,15 +46,14 @@ def run(context: Context) -> int:
     """Print the chosen entries; the number in the first line is that of all."""
     selection = read_selection(context.options, context.tell)
     with context.client() as client:
-        cas = {ca.path: ca for ca in client.cas()}
         wanted_ca = None if context.ca_name is None else client.find_ca(context.ca_name).path
-        entries = client.requests()
-        chosen = _chosen(context, selection, entries)
-        context.tell(f"Number of certificates and requests being tracked: {len(entries)}.")
+        chosen = _chosen(context, selection, client.requests(named=selection.nickname))
+        context.tell(f"Number of certificates and requests being tracked: {client.request_count()}.")
+        cas = {path: client.ca(path) for path in {entry.ca_path for entry in chosen} if path}
+        utc, verbose = context.options.given("utc"), context.is_verbose
         for entry in chosen:
             if wanted_ca in (None, entry.ca_path):
                 ca = cas.get(entry.ca_path)
-                utc, verbose = context.options.given("utc"), context.is_verbose
                 for line in request_lines(entry, ca, utc=utc, verbose=verbose):
                     context.tell(line)
     return 0

@@ -20,7 +20,7 @@ def run(context: Context) -> int:
     if selection.nickname is None and not selection.has_location:
         raise UsageError("None of ID or database directory and and nickname or certificate file specified.")
     with context.client() as client:
-        entry = find_or_fail(selection, client.requests(), show_help=False)
+        entry = find_or_fail(selection, client.requests(named=selection.nickname), show_help=False)
     if context.is_verbose:
         context.tell(status_line(entry.status, entry.is_stuck))
     return exit_status(entry.status, stuck=entry.is_stuck)
