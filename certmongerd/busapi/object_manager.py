@@ -20,6 +20,7 @@ OBJECT_MANAGER: Final[Interface[Node]] = Interface(
             name="GetManagedObjects",
             gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
             handle=_get_managed_objects,
+            only_reads=True,
         ),
         Signal(
             name="InterfacesAdded",

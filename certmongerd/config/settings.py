@@ -71,6 +71,9 @@ class Settings:
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
 
+    reader_group: str = ""
+    """Group whose members may read over the bus; empty for nobody but root."""
+
     @property
     def generation_size(self) -> int:
         """Bits of new keys of the default algorithm."""
