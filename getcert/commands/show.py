@@ -141,7 +141,7 @@ def run(context: Context) -> int:
     from certmongerd.pki.description import describe_certificate, describe_request
 
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
+        entry = choose_request(context.options, context.tell, client)
         authority = next((ca.properties for ca in client.cas() if ca.path == entry.ca_path), Properties({}))
     certificate, csr = entry.properties.text("cert"), entry.properties.text("csr")
     if not certificate and not csr:
