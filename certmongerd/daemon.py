@@ -141,6 +141,7 @@ class Daemon:
         """Work with *settings* from now on."""
         self._settings = settings
         self._registry.policy = policy_of(settings, self._registry.clock.now())
+        self.engine.reconsider()
 
     async def load(self) -> None:
         """Take over what is on disk. Raises StateStoreError."""

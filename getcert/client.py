@@ -7,6 +7,7 @@ from typing import Any, Final
 from certmongerd.api import (
     BUS_NAME,
     CA_INTERFACE,
+    DBUS_NAME,
     ERROR_ACCESS_DENIED,
     ERROR_DUPLICATE,
     ERROR_NAME_HAS_NO_OWNER,
@@ -21,8 +22,8 @@ from certmongerd.api import (
     ROOT_PATH,
 )
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable, Call
-from certmongerd.busapi.transport import Variant
-from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number
+from certmongerd.busapi.transport import Variant, WireMessage
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number, properties_of
 from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
@@ -33,14 +34,6 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
-
-
-def _plain(value: object) -> object:
-    return _plain(value.value) if isinstance(value, Variant) else value
-
-
-def _properties_of(values: Mapping[str, object]) -> Properties:
-    return Properties({name: _plain(value) for name, value in values.items()})
 
 
 def _mapping(answer: Sequence[object]) -> Mapping[str, Any]:
@@ -108,7 +101,7 @@ class Client:
     # Objects.
 
     def _properties(self, path: str, interface: str) -> Properties:
-        return _properties_of(_mapping(self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))))
+        return properties_of(_mapping(self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))))
 
     def _managed_objects(self) -> _ManagedObjects | None:
         """All objects in a single call; None when the daemon cannot do that.
@@ -133,7 +126,7 @@ class Client:
         if managed is None:
             return self._objects_one_by_one(self._paths(member), interface)
         found = [
-            (path, _properties_of(interfaces[interface]))
+            (path, properties_of(interfaces[interface]))
             for path, interfaces in managed.items()
             if interface in interfaces
         ]
@@ -150,7 +143,7 @@ class Client:
                 if answer.name == ERROR_UNKNOWN_METHOD:
                     continue
                 raise self._failure(answer)
-            found.append((path, _properties_of(_mapping(answer))))
+            found.append((path, properties_of(_mapping(answer))))
         return found
 
     def _paths(self, member: str) -> list[str]:
@@ -187,7 +180,7 @@ class Client:
     def ca(self, path: str) -> CaEntry:
         """One CA."""
         if self._managed is not None and path in self._managed:
-            return CaEntry(path, _properties_of(self._managed[path][CA_INTERFACE]))
+            return CaEntry(path, properties_of(self._managed[path][CA_INTERFACE]))
         return CaEntry(path, self._properties(path, CA_INTERFACE))
 
     def find_ca(self, name: str) -> CaEntry:
@@ -296,14 +289,46 @@ class Client:
         except BusError:
             return False
         except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+            raise self._lost() from exc
         return True
+
+    def subscribe_to_all(self) -> bool:
+        """Ask for all signals of the daemon, and for news of the daemon itself; False as for `subscribe`."""
+        changes = f"type='signal',sender='{BUS_NAME}',path_namespace='{ROOT_PATH}'"
+        owner = f"type='signal',sender='{DBUS_NAME}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+        try:
+            for rule in (changes, owner):
+                self._connection.add_match(rule)
+        except BusError:
+            return False
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+        return True
+
+    def next_signal(self, timeout_s: float) -> WireMessage | None:
+        """The next signal, None when none comes within *timeout_s* seconds."""
+        try:
+            return self._connection.next_signal(timeout_s)
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+
+    @staticmethod
+    def daemon_came_or_went(signal: WireMessage) -> bool | None:
+        """Whether a daemon is there now, None when *signal* is about something else."""
+        if signal.interface != DBUS_NAME or signal.member != "NameOwnerChanged" or signal.body[:1] != (BUS_NAME,):
+            return None
+        return bool(signal.body[2])
+
+    def forget(self) -> None:
+        """Read all objects again when they are asked for next."""
+        self._managed = None
+
+    @staticmethod
+    def _lost() -> CommandFailed:
+        return CommandFailed(f"No response received from {BUS_NAME} service.")
 
     def pause(self, timeout_s: float) -> None:
         """Sleep until a signal comes, at most *timeout_s* seconds; a burst of signals counts as one."""
-        try:
-            if self._connection.next_signal(timeout_s) is not None:
-                while self._connection.next_signal(0) is not None:
-                    pass
-        except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+        if self.next_signal(timeout_s) is not None:
+            while self.next_signal(0) is not None:
+                pass
