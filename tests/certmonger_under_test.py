@@ -1,6 +1,5 @@
 """certmonger itself (Debian's), on a private bus and in directories of its own or of a `DaemonUnderTest`."""
 
-import os
 import re
 import subprocess
 import time
@@ -58,7 +57,7 @@ class Certmonger:
     def getcert(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run Debian's getcert against this daemon."""
         return subprocess.run(
-            ["/usr/bin/getcert", *map(os.fspath, arguments), "-s"],
+            ["/usr/bin/getcert", *map(str, arguments), "-s"],
             env=self.environment,
             capture_output=True,
             text=True,
