@@ -60,7 +60,7 @@ def policy_of(settings: Settings, now: datetime, host_name: str) -> Policy:
         key_expires_at=lifetime.add_to if lifetime is not None else None,
         challenge_password_otp=settings.challenge_password_otp,
         default_ca=CaName(settings.default_ca),
-        spread_seed=host_name,
+        spread_seed=host_name if settings.spread else None,
     )
 
 
@@ -143,6 +143,7 @@ class Daemon:
         """Work with *settings* from now on."""
         self._settings = settings
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
+        self.engine.reconsider()
 
     async def load(self) -> None:
         """Take over what is on disk. Raises StateStoreError."""

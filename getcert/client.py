@@ -7,6 +7,7 @@ from certmongerd.api import (
     BUS_NAME,
     CA_INTERFACE,
     ERROR_ACCESS_DENIED,
+    ERROR_DUPLICATE,
     ERROR_NAME_HAS_NO_OWNER,
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
@@ -20,7 +21,7 @@ from certmongerd.api import (
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
 from certmongerd.busapi.transport import Variant
 from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number
-from getcert.errors import CommandFailed
+from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
     ERROR_SERVICE_UNKNOWN: "Please verify that the certmonger service has been started.",
@@ -62,7 +63,7 @@ class Client:
         lines = [_HINTS.get(error.name) or message or "Unknown DBus error."]
         if self._verbose:
             lines.append(f"Error {error.name}: {message}" if message else f"Error {error.name}")
-        return CommandFailed(*lines)
+        return CommandFailed(*lines, status=EXIT_DUPLICATE if error.name == ERROR_DUPLICATE else EXIT_FAILURE)
 
     def _raw_call(
         self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()

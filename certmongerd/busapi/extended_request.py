@@ -50,8 +50,8 @@ async def _get_cert(subject: Subject[Request], arguments: Arguments) -> Answer:
 EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
     EXTENDED_REQUEST_INTERFACE,
     (
-        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain),
-        Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history),
+        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain, only_reads=True),
+        Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history, only_reads=True),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.model import Ca, Request
+from certmongerd.core.model import Ca, KeyAlgorithm, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ class Service(Protocol):
 
     def new_request(self) -> Request:
         """A request with a fresh generated nickname and the configuration's defaults; nothing is registered."""
+
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        """Bits of new keys for a request that asks for the algorithm *asked*, but not for a size."""
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""

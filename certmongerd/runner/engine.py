@@ -14,7 +14,8 @@ from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
-from certmongerd.core.model import Ca, CaCertLocations, KeyRecord, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
 from certmongerd.runner.explanation import explain_request
@@ -69,8 +70,12 @@ class Engine:
         settings = self.settings()
         return Request(
             id=self.registry.unused_nickname(),
-            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.generation_size),
+            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.key_size(None)),
         )
+
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        """Bits of new keys for a request that asks for an algorithm, but not for a size."""
+        return self.settings().key_size(asked)
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
@@ -80,6 +85,12 @@ class Engine:
     def subscribe(self, listener: ChangeListener) -> None:
         """Report every later change to *listener*."""
         self.registry.subscribe(listener)
+
+    def reconsider(self) -> None:
+        """Let what is being watched be looked at again, after settings changed that say when it is due."""
+        for entry in list(self.registry.requests.values()):
+            if entry.request.state is State.MONITORING and entry.worker is not None:
+                self.request_workers.deliver(entry, Begin())
 
     # Requests
 

@@ -11,7 +11,7 @@ from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.core.errors import QueryRefused, StateStoreError
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
-from certmongerd.core.model import Ca, Request
+from certmongerd.core.model import Ca, KeyAlgorithm, Request
 from certmongerd.core.states import State
 
 
@@ -47,6 +47,9 @@ class FakeService:
 
     def new_request(self) -> Request:
         return Request(id=Nickname(f"2026112311{self._request_number:04}"))
+
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        return 521 if asked is KeyAlgorithm.EC else 2048
 
     def notification(self) -> tuple[str, str]:
         return "SYSLOG", "daemon.notice"

@@ -89,10 +89,10 @@ def test_a_failed_notice_is_no_failure_of_what_the_request_waits_for() -> None:
 def test_a_waiting_request_goes_on_at_a_command() -> None:
     world = monitored_world(YEAR, answer=lambda *_: Unreachable("no route"))
     world.live(YEAR - 3 * DAY)
-    assert world.request.state is State.CA_UNREACHABLE
+    before = world.request.state
     world.answer = issue_again
     world.happen(Refresh())
-    assert world.request.state is State.MONITORING
+    assert (before, world.request.state) == (State.CA_UNREACHABLE, State.MONITORING)
     assert not world.request.is_watching
 
 
