@@ -136,7 +136,10 @@ class Client:
 
     def requests(self) -> list[RequestEntry]:
         """All requests in the daemon's order."""
-        return [RequestEntry(*item) for item in self._objects("get_requests", REQUEST_INTERFACE)]
+        entries = self._objects("get_requests", REQUEST_INTERFACE)
+        managed = self._managed or {}
+        extended = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
+        return [RequestEntry(path, known, _properties_of(extended.get(path, {}))) for path, known in entries]
 
     def request(self, path: str) -> RequestEntry:
         """One request as it is now."""

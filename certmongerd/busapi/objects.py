@@ -74,7 +74,10 @@ class ObjectTree:
         service = self._context.service
         objects: dict[str, dict[str, dict[str, Variant]]] = {}
         for path, request in service.requests().items():
-            objects[path] = {REQUEST.name: REQUEST.all_properties(request, service, with_secrets=False)}
+            objects[path] = {
+                interface.name: interface.all_properties(request, service, with_secrets=False)
+                for interface in (REQUEST, EXTENDED_REQUEST)
+            }
         for path, ca in service.cas().items():
             objects[path] = {CA.name: CA.all_properties(ca, service, with_secrets=False)}
         return objects
