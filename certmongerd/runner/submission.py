@@ -149,7 +149,7 @@ class Submissions:
 
 def _sign_own(request: Request, serial: int, start: datetime, end: datetime, digest: str) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker)
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
         certificate = self_signed(request.csr, key, serial=serial, not_before=start, not_after=end, digest=digest)
     except InvalidValue as error:
