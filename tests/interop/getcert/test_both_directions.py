@@ -27,8 +27,12 @@ def debians(program: str, folder: str) -> str:
 @contextmanager
 def started(make: pytest.TempPathFactory, program: str, kind: str) -> Iterator[DaemonUnderTest]:
     bus = Bus(make.mktemp("bus")) if kind == SESSION else SystemBus(make.mktemp("bus"))
-    address = {"bus_address" if kind == SESSION else "system_bus_address": bus.address}
-    under_test = DaemonUnderTest(make.mktemp("daemon"), program=program, **address)
+    under_test = DaemonUnderTest(
+        make.mktemp("daemon"),
+        program=program,
+        bus_address=bus.address if kind == SESSION else "",
+        system_bus_address=bus.address if kind == SYSTEM else "",
+    )
     try:
         under_test.start()
         yield under_test
