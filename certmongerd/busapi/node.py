@@ -1,9 +1,10 @@
 """One node of the object tree, with its interfaces bound to what it stands for."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
 
+from certmongerd.busapi.marshal import Marshalled
 from certmongerd.busapi.refusal import (
     CallRefused,
     access_denied,
@@ -111,7 +112,7 @@ class Node:
     """org.freedesktop.DBus interfaces, in the order of the introspection data."""
     children: tuple[str, ...]
     """Names of the child nodes."""
-    managed: Callable[[], Mapping[str, dict[str, dict[str, Variant]]]]
+    managed: Callable[[], Awaitable[Marshalled]]
     """Objects below, for org.freedesktop.DBus.ObjectManager."""
 
     def interfaces(
