@@ -83,11 +83,17 @@ class ObjectTree:
         requests, cas = tuple(service.requests().items()), tuple(service.cas().items())
         writer = ObjectsWriter()
         for number, (path, request) in enumerate(requests, 1):
-            writer.append(path, REQUEST.name, partial(REQUEST.marshal_properties, value=request, service=service))
+            writer.append(
+                path,
+                {
+                    interface.name: partial(interface.marshal_properties, value=request, service=service)
+                    for interface in (REQUEST, EXTENDED_REQUEST)
+                },
+            )
             if number % _OBJECTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         for path, ca in cas:
-            writer.append(path, CA.name, partial(CA.marshal_properties, value=ca, service=service))
+            writer.append(path, {CA.name: partial(CA.marshal_properties, value=ca, service=service)})
         if len(writer) > MAX_MANAGED_BYTES:
             raise CallRefused(ERROR_LIMITS_EXCEEDED, "s", (_TOO_MUCH,))
         return writer.finish()

@@ -42,6 +42,8 @@ class KeyFacts:
     """RSA: modulus size; EC: field size (256, 384, 521); others: what `FIXED_KEY_SIZES` says."""
     spki: bytes
     """DER SubjectPublicKeyInfo."""
+    token: str = ""
+    """Name of the token that holds the key; empty for one in a file."""
 
 
 def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
@@ -75,24 +77,24 @@ def key_facts(key: PrivateKey) -> KeyFacts:
     return _facts(key.public_key(), spki_of_key(key))
 
 
-def public_key_facts(spki: bytes) -> KeyFacts:
-    """Facts of a DER SubjectPublicKeyInfo; `InvalidValue` when it is none of a known kind of key."""
+def public_key_facts(spki: bytes, token: str = "") -> KeyFacts:
+    """Facts of a DER SubjectPublicKeyInfo, kept in *token*; `InvalidValue` when it is none of a known kind of key."""
     try:
         key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise InvalidValue("public key", f"The public key cannot be read: {exc}") from exc
     if not isinstance(key, PublicKey):
         raise InvalidValue("public key", "The public key is of an unknown kind.")
-    return _facts(key, spki)
+    return _facts(key, spki, token)
 
 
-def _facts(key: PublicKey, spki: bytes) -> KeyFacts:
+def _facts(key: PublicKey, spki: bytes, token: str = "") -> KeyFacts:
     if isinstance(key, rsa.RSAPublicKey):
-        return KeyFacts(algorithm=KeyAlgorithm.RSA, bits=key.key_size, spki=spki)
+        return KeyFacts(algorithm=KeyAlgorithm.RSA, bits=key.key_size, spki=spki, token=token)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return KeyFacts(algorithm=KeyAlgorithm.EC, bits=key.key_size, spki=spki)
+        return KeyFacts(algorithm=KeyAlgorithm.EC, bits=key.key_size, spki=spki, token=token)
     algorithm = ml_dsa_algorithm(key) if isinstance(key, MlDsaPublicKey) else KeyAlgorithm.ED25519
-    return KeyFacts(algorithm=algorithm, bits=FIXED_KEY_SIZES[algorithm], spki=spki)
+    return KeyFacts(algorithm=algorithm, bits=FIXED_KEY_SIZES[algorithm], spki=spki, token=token)
 
 
 def spki_of_key(key: PrivateKey) -> bytes:

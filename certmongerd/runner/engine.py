@@ -135,7 +135,7 @@ class Engine:
         """Why the request stands where it stands: labels and texts."""
         entry = self.registry.requests[path]
         context = self.registry.context(entry.request)
-        return await self.registry.executor.io(explain_request, entry.request, context, entry.due)
+        return await self.registry.executor.io(explain_request, entry.request, context)
 
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
