@@ -220,7 +220,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "default_ca"): ("default_ca", _text),
     ("defaults", "key_type"): (
         "key_type",
-        _word({"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)),
+        _word({item.value.lower(): item for item in KeyAlgorithm} | {"ecdsa": KeyAlgorithm.EC}),
     ),
     ("defaults", "rsa_key_size"): ("rsa_key_size", _number(MINIMUM_RSA_BITS, 16384)),
     ("defaults", "ec_key_size"): ("ec_key_size", _word({"256": 256, "384": 384, "521": 521})),

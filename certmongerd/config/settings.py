@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from certmongerd.config.durations import Duration
-from certmongerd.core.model import DEFAULT_RSA_BITS, KeyAlgorithm
+from certmongerd.core.model import DEFAULT_RSA_BITS, FIXED_KEY_SIZES, KeyAlgorithm
 
 DEFAULT_EC_BITS: Final = 256
 _LARGEST_EC_BITS: Final = 521
@@ -83,5 +83,7 @@ class Settings:
         match asked or self.key_type:
             case KeyAlgorithm.EC:
                 return self.ec_key_size or (DEFAULT_EC_BITS if asked is None else _LARGEST_EC_BITS)
-            case _:
+            case KeyAlgorithm.RSA:
                 return self.rsa_key_size
+            case algorithm:
+                return FIXED_KEY_SIZES[algorithm]

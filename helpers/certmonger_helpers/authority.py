@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certmonger_helpers.credentials import Credentials, decode_credentials, encode_credentials
 from certmonger_helpers.protocol import Unconfigured, Unreachable
 from certmongerd.config.durations import Duration
 from certmongerd.core.errors import InvalidValue
-from certmongerd.core.model import KeyAlgorithm
 from certmongerd.pki import der
-from certmongerd.pki.algorithms import PrivateKey
 from certmongerd.pki.issue import (
     MAX_SERIAL,
     Issuer,
@@ -30,7 +29,7 @@ from certmongerd.pki.issue import (
     issue_certificate,
     key_identifier,
 )
-from certmongerd.pki.keys import generate_private_key, spki_of_key
+from certmongerd.pki.keys import spki_of_key
 from certmongerd.store.files import write_durably
 
 NAME: Final = "Local Signing Authority"
@@ -155,9 +154,9 @@ class Authority:
             raise Unreachable(f"{path} cannot be written: {exc.strerror}") from exc
 
 
-def _generate_key() -> PrivateKey:
+def _generate_key() -> rsa.RSAPrivateKey:
     """A key for the CA."""
-    return generate_private_key(KeyAlgorithm.RSA, KEY_BITS)
+    return rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
 
 
 def _issuer(credentials: Credentials) -> Issuer:

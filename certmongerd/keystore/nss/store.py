@@ -54,8 +54,12 @@ class NssKeyStore:
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make the key that *record* describes, under its nickname if that is free, else as a candidate.
 
-        A database that is not there is made, with the PIN as its password. *cipher* is NSS's affair.
+        A database that is not there is made, with the PIN as its password. *cipher* is NSS's affair. RSA and EC keys
+        only: others raise `KeyStoreError` of kind OTHER.
         """
+        if record.gen_type not in (KeyAlgorithm.RSA, KeyAlgorithm.EC):
+            reason = f"New keys in databases are RSA or EC keys only, not {record.gen_type.value}."
+            raise KeyStoreError(FailureKind.OTHER, storage.location, reason)
         answer = _WORKER.ask(
             "generate_key",
             storage.location,

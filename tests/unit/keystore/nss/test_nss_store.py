@@ -84,6 +84,7 @@ class TestKeys:
         if isinstance(public, rsa.RSAPublicKey):
             public.verify(signature, b"data", padding.PKCS1v15(), algorithm)
         else:
+            assert isinstance(public, ec.EllipticCurvePublicKey)
             public.verify(signature, b"data", ec.ECDSA(algorithm))
 
     @pytest.mark.parametrize(
@@ -105,8 +106,14 @@ class TestKeys:
     def test_a_private_key_is_not_to_be_had(self, sql: NssDatabase) -> None:
         STORE.generate_key(sql.key(), EC, MARKER, "")
         key = STORE.private_key(sql.key())
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
         with pytest.raises(ValueError, match="inside a token"):
             key.private_numbers()
+
+    @pytest.mark.parametrize("kind", [KeyAlgorithm.ED25519, KeyAlgorithm.ML_DSA_44])
+    def test_other_kinds_of_keys_are_refused(self, sql: NssDatabase, kind: KeyAlgorithm) -> None:
+        with pytest.raises(KeyStoreError, match=f"only, not {kind.value}"):
+            STORE.generate_key(sql.key(), KeyRecord(gen_type=kind), MARKER, "")
 
     def test_a_present_key_is_kept_and_the_new_one_a_candidate(self, database: NssDatabase) -> None:
         first = STORE.generate_key(database.key(), EC, MARKER, "").facts
