@@ -155,7 +155,8 @@ class Daemon:
         await self.engine.begin()
 
     async def close(self) -> None:
-        """End helpers and threads."""
+        """End requests' work, helpers and threads; what was under way is done again after the next start."""
+        self.engine.stop()
         await self._launcher.close()
         await self.engine.histories.flush()
         self._executor.close()

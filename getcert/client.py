@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 from certmongerd.api import (
@@ -161,11 +160,19 @@ class Client:
         """All requests in the daemon's order; only the one called *named*, if there is one spelled exactly so."""
         path = self._path_of("find_request_by_nickname", named) if named and self._managed is None else ""
         if path:
-            return [replace(self.request(path), extended=self._plans(path))]
+            return [RequestEntry(path, self._properties(path, REQUEST_INTERFACE), self._extended(path))]
         entries = self._objects("get_requests", REQUEST_INTERFACE)
         managed = self._managed or {}
-        plans = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
-        return [RequestEntry(path, known, properties_of(plans.get(path, {}))) for path, known in entries]
+        extended = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
+        return [RequestEntry(path, known, properties_of(extended.get(path, {}))) for path, known in entries]
+
+    def _extended(self, path: str) -> Properties:
+        """What certmonger does not know of a request: nothing from certmonger."""
+        try:
+            answer = self._raw_call(path, PROPERTIES_INTERFACE, "GetAll", "s", (EXTENDED_REQUEST_INTERFACE,))
+        except BusError:
+            return Properties({})
+        return properties_of(_mapping(answer))
 
     def request_count(self) -> int:
         """How many requests there are."""
@@ -176,14 +183,6 @@ class Client:
     def request(self, path: str) -> RequestEntry:
         """One request as it is now."""
         return RequestEntry(path, self._properties(path, REQUEST_INTERFACE))
-
-    def _plans(self, path: str) -> Properties:
-        """What only certmongerd tells of a request; certmonger refuses the question."""
-        try:
-            answer = self._raw_call(path, PROPERTIES_INTERFACE, "GetAll", "s", (EXTENDED_REQUEST_INTERFACE,))
-        except BusError:
-            return Properties({})
-        return properties_of(_mapping(answer))
 
     def cas(self) -> list[CaEntry]:
         """All CAs in the daemon's order."""

@@ -78,6 +78,10 @@ def _append_boolean(buffer: bytearray, flag: object) -> None:
     buffer += _U32.pack(bool(flag))
 
 
+def _append_count(buffer: bytearray, count: object) -> None:
+    buffer += _U32.pack(count)
+
+
 def _append_number(buffer: bytearray, number: object) -> None:
     buffer += _I64.pack(number)
 
@@ -86,6 +90,7 @@ _WRITERS: Final[dict[str, tuple[int, Callable[[bytearray, object], None]]]] = {
     "s": (4, _append_text),
     "o": (4, _append_text),
     "b": (4, _append_boolean),
+    "u": (4, _append_count),
     "x": (8, _append_number),
     "as": (4, _append_texts),
     "a(ss)": (4, _append_text_pairs),
@@ -119,19 +124,19 @@ class ObjectsWriter:
     def __len__(self) -> int:
         return len(self._buffer)
 
-    def append(self, path: str, own: Mapping[str, Callable[[bytearray], None]]) -> None:
-        """Add the object at *path*; its interfaces by name, each with what appends its properties."""
+    def append(self, path: str, interfaces: Mapping[str, Callable[[bytearray], None]]) -> None:
+        """Add the object at *path*, with what appends the properties of each interface."""
         buffer = self._buffer
         buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
         buffer += _text(path)
-        interfaces = _begin_array(buffer, _STRUCT_BOUNDARY)
-        for name, append_properties in own.items():
+        begun = _begin_array(buffer, _STRUCT_BOUNDARY)
+        for interface, append_properties in interfaces.items():
             buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
-            buffer += _text(name)
+            buffer += _text(interface)
             properties = _begin_array(buffer, _STRUCT_BOUNDARY)
             append_properties(buffer)
             _end_array(buffer, properties)
-        _end_array(buffer, interfaces)
+        _end_array(buffer, begun)
 
     def finish(self) -> Marshalled:
         """The value; nothing can be added any more."""
@@ -189,6 +194,11 @@ def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
     return _U32.unpack_from(body, at)[0] != 0, at + 4
 
 
+def _read_count(body: bytes, at: int) -> tuple[int, int]:
+    at = (at + 3) & -4
+    return _U32.unpack_from(body, at)[0], at + 4
+
+
 def _read_number(body: bytes, at: int) -> tuple[int, int]:
     at = (at + 7) & -8
     return _I64.unpack_from(body, at)[0], at + 8
@@ -198,6 +208,7 @@ _READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]
     b"s": ("s", _read_text),
     b"o": ("o", _read_text),
     b"b": ("b", _read_boolean),
+    b"u": ("u", _read_count),
     b"x": ("x", _read_number),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),

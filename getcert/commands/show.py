@@ -142,7 +142,7 @@ def run(context: Context) -> int:
 
     with context.client() as client:
         entry = choose_request(context.options, context.tell, client)
-        authority = next((ca.properties for ca in client.cas() if ca.path == entry.ca_path), Properties({}))
+        authority = client.ca(entry.ca_path).properties if entry.ca_path else Properties({})
     certificate, csr = entry.properties.text("cert"), entry.properties.text("csr")
     if not certificate and not csr:
         raise CommandFailed(

@@ -24,6 +24,7 @@ names = st.text("abcdefgh-", min_size=1, max_size=12)
 variants = st.one_of(
     texts.map(lambda value: Variant("s", value)),
     st.integers(-(2**63), 2**63 - 1).map(lambda value: Variant("x", value)),
+    st.integers(0, 2**32 - 1).map(lambda value: Variant("u", value)),
     st.booleans().map(lambda value: Variant("b", value)),
     st.lists(texts, max_size=4).map(lambda value: Variant("as", tuple(value))),
     st.lists(st.tuples(texts, texts), max_size=3).map(lambda value: Variant("a(ss)", tuple(value))),
@@ -34,7 +35,7 @@ objects = st.dictionaries(
     st.dictionaries(
         st.sampled_from(["org.example.thing", "org.example.more"]),
         st.dictionaries(names, variants, max_size=5),
-        min_size=1,
+        max_size=2,
     ),
     max_size=4,
 )
@@ -54,8 +55,10 @@ def append_all(buffer: bytearray, properties: dict[str, Variant]) -> None:
 def written(content: Objects) -> Marshalled:
     writer = ObjectsWriter()
     for path, interfaces in content.items():
-        own = {name: partial(append_all, properties=properties) for name, properties in interfaces.items()}
-        writer.append(path, own)
+        writer.append(
+            path,
+            {name: partial(append_all, properties=properties) for name, properties in interfaces.items()},
+        )
     return writer.finish()
 
 
