@@ -87,6 +87,14 @@ def _key_storage(properties: Properties) -> str:
     return text
 
 
+def _access(properties: Properties, what: str, label: str) -> Iterator[str]:
+    """Owner and mode that a key or certificate file (*what*: `key`, `cert`) is to have, where they were set."""
+    yield from _given(f"{label} owner", properties.text(f"{what}-owner"))
+    mode = properties.number(f"{what}-perms")
+    if mode:
+        yield f"\t{label} permissions: {mode:04o}"
+
+
 def _joined(label: str, values: Iterable[str]) -> Iterator[str]:
     line = ",".join(values)
     if line:
@@ -122,6 +130,12 @@ def _template(properties: Properties) -> Iterator[str]:
     yield from _given("issuer template", properties.text("template-issuer"))
 
 
+def _next_attempt(entry: RequestEntry, *, utc: object) -> Iterator[str]:
+    if entry.next_attempt:
+        failed = f" (failed so far: {entry.attempts})" if entry.attempts else ""
+        yield f"\tnext attempt: {time_text(entry.next_attempt, utc=utc)}{failed}"
+
+
 def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbose: object) -> Iterator[str]:
     """What `list` prints about one request.
 
@@ -132,8 +146,11 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
     yield f"\tstatus: {entry.status}"
     yield from _given("ca-error", properties.text("ca-error"))
     yield f"\tstuck: {yes_or_no(entry.is_stuck)}"
+    yield from _next_attempt(entry, utc=utc)
     yield f"\tkey pair storage: {_key_storage(properties)}"
+    yield from _access(properties, "key", "key")
     yield f"\tcertificate: {_storage(properties, 'cert')}"
+    yield from _access(properties, "cert", "certificate")
     if ca is not None:
         if ca.properties.text("scep-ca-cert") or ca.properties.text("scep-ra-cert"):
             yield from _thumbprint_lines("signing request", properties.text("csr"))

@@ -45,6 +45,8 @@ class Authority:
 
     directory: Path
     validity: Duration
+    has_unique_ids: bool = False
+    """Whether the CA's own certificate gets issuer and subject unique identifiers."""
 
     def issue(self, request: SigningRequest, now: datetime) -> x509.Certificate:
         """Issue a certificate; its number counts as used before it exists.
@@ -123,6 +125,7 @@ class Authority:
             serial=serial,
             not_before=now,
             not_after=self.validity.add_to(now),
+            unique_id=uuid.uuid4().bytes if self.has_unique_ids else None,
         )
         credentials = Credentials(key=key, certificates=(certificate, *older))
         self._write("creds", encode_credentials(credentials, NAME))

@@ -99,10 +99,14 @@ def warm_up() -> None:
 
 
 def _authority(given: HelperInput, options: argparse.Namespace) -> Authority:
-    """The CA, with the validity that certmonger.conf says."""
-    loaded = load_settings(Path(given.config_dir or DEFAULT_CONFIG_DIRECTORY) / CONFIG_FILE_NAME)
+    """The CA, as certmonger.conf wants it."""
+    settings = load_settings(Path(given.config_dir or DEFAULT_CONFIG_DIRECTORY) / CONFIG_FILE_NAME).settings
     directory = options.ca_data_directory or given.local_ca_dir or DEFAULT_DIRECTORY
-    return Authority(directory=Path(directory), validity=loaded.settings.local_validity or _ONE_YEAR)
+    return Authority(
+        directory=Path(directory),
+        validity=settings.local_validity or _ONE_YEAR,
+        has_unique_ids=settings.selfsign_populate_unique_id,
+    )
 
 
 def _now() -> datetime:

@@ -80,6 +80,10 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
         "/usr/lib/certmonger/local-submit",
         "/usr/lib/certmonger/certmonger-session",
         "/lib/systemd/system/certmonger.service",
+        "/usr/share/bash-completion/completions/getcert",
+        "/usr/share/bash-completion/completions/ipa-getcert",
+        "/usr/share/zsh/vendor-completions/_getcert",
+        "/usr/share/fish/vendor_completions.d/getcert.fish",
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("/etc/", "/var/"))]
