@@ -30,6 +30,8 @@ class Options:
     command: str | None
     show_version: bool
     show_helper_dir: bool
+    check_config: bool
+    """Whether to say what is wrong with the configuration, and do nothing else."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-c", "--command", metavar="COMMAND", help="run COMMAND and end when it does")
     parser.add_argument("-v", "--version", action="store_true", help="print the version")
     parser.add_argument("--helper-dir", action="store_true", help="print the folder of the enrolment helpers")
+    parser.add_argument("--check-config", action="store_true", help="print mistakes in the configuration; status 1")
     return parser
 
 
@@ -99,4 +102,5 @@ def parse_options(argv: Sequence[str]) -> Options:
         command=given.command,
         show_version=given.version,
         show_helper_dir=given.helper_dir,
+        check_config=given.check_config,
     )

@@ -31,7 +31,16 @@ class DaemonUnderTest:
         self.log = self.root / "log"
         for name in ("config", "requests", "cas", "local", "tmp", "certs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        (self.root / "config" / "certmonger.conf").write_text(self.config)
+        self.configure(self.config)
+
+    def configure(self, text: str) -> None:
+        """Write certmonger.conf."""
+        (self.root / "config" / "certmonger.conf").write_text(text)
+
+    def hang_up(self) -> None:
+        """Have the configuration read again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     @property
     def socket(self) -> Path:
@@ -127,7 +136,11 @@ class DaemonUnderTest:
 
     def listing(self, name: str) -> dict[str, str]:
         """The fields that `getcert list` shows of one request."""
-        output = self.getcert("list", "-i", name).stdout
+        return self.shown("list", name)
+
+    def shown(self, command: str, name: str) -> dict[str, str]:
+        """The fields that a command shows of one request."""
+        output = self.getcert(command, "-i", name).stdout
         fields = (line.strip().partition(":") for line in output.splitlines() if line.startswith("\t"))
         return {key: value.strip() for key, _, value in fields}
 

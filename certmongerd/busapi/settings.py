@@ -78,16 +78,17 @@ def _with_key_type(request: Request, text: str, _caller: Caller) -> Request:
     size = request.key.gen_size
     if algorithm is KeyAlgorithm.RSA and request.key.gen_type is not algorithm:
         size = DEFAULT_RSA_BITS
-    return _with_generation(request, algorithm, size)
+    return with_generation(request, algorithm, size)
 
 
 def _with_key_size(request: Request, size: int, _caller: Caller) -> Request:
     if not 0 <= size <= _MAXIMUM_BITS:
         raise InvalidValue("KEY_SIZE", f"A key size of {size} bits is not supported.")
-    return _with_generation(request, request.key.gen_type, size or DEFAULT_RSA_BITS)
+    return with_generation(request, request.key.gen_type, size or DEFAULT_RSA_BITS)
 
 
-def _with_generation(request: Request, algorithm: KeyAlgorithm, size: int) -> Request:
+def with_generation(request: Request, algorithm: KeyAlgorithm, size: int) -> Request:
+    """*request* with what its next key is to be; a size that no key of the type has is raised."""
     bits = settled_size(algorithm, size)
     key_next = replace(request.key_next, gen_type=algorithm, gen_size=bits)
     return replace(request, key=replace(request.key, gen_type=algorithm, gen_size=bits), key_next=key_next)

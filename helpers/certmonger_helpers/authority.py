@@ -49,6 +49,8 @@ class Authority:
     key_type: KeyAlgorithm = KeyAlgorithm.RSA
     """Algorithm of the CA's next key; one that exists is used until the CA is renewed."""
     key_bits: int = DEFAULT_RSA_BITS
+    has_unique_ids: bool = False
+    """Whether the CA's own certificate gets issuer and subject unique identifiers."""
 
     def issue(self, request: SigningRequest, now: datetime) -> x509.Certificate:
         """Issue a certificate; its number counts as used before it exists.
@@ -127,6 +129,7 @@ class Authority:
             serial=serial,
             not_before=now,
             not_after=self.ca_validity.add_to(now),
+            unique_id=uuid.uuid4().bytes if self.has_unique_ids else None,
         )
         credentials = Credentials(key=key, certificates=(certificate, *older))
         self._write("creds", encode_credentials(credentials, NAME))

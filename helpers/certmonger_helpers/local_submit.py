@@ -118,6 +118,7 @@ def _authority(given: HelperInput, options: argparse.Namespace) -> Authority:
         ca_validity=ca_validity or validity,
         key_type=key_type,
         key_bits=key_bits,
+        has_unique_ids=settings.selfsign_populate_unique_id,
     )
 
 
