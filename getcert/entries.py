@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from certmongerd.api import CA_PATH_PREFIX
+from certmongerd.busapi.transport import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,38 @@ class Properties:
         return self.values.get(name) is True
 
 
+def properties_of(values: Mapping[str, object]) -> Properties:
+    """Properties as they come over the bus."""
+    return Properties({name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: object) -> object:
+    return _plain(value.value) if isinstance(value, Variant) else value
+
+
 @dataclass(frozen=True, slots=True)
 class RequestEntry:
     """One tracked certificate or request."""
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells beyond certmonger's interface; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:
         """What the user calls it."""
         return self.properties.text("nickname")
+
+    @property
+    def next_attempt(self) -> int:
+        """Unix time at which it goes on by itself; 0 while it is at work, waits for somebody, or nothing is known."""
+        return self.extended.number("next-attempt")
+
+    @property
+    def attempts(self) -> int:
+        """Failures in a row."""
+        return self.extended.number("attempts")
 
     @property
     def status(self) -> str:
