@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes what belongs to the programs besides themselves, for install.sh and deb.sh: completion for shells.
+# Writes what belongs to the programs besides themselves, for install.sh and deb.sh: manual pages, and completion for
+# shells.
 #
 #   scripts/share.sh PYTHON SHARE ZSH_FOLDER
 #
@@ -13,6 +14,7 @@ zsh=$share/$3
 bash=$share/bash-completion/completions
 fish=$share/fish/vendor_completions.d
 
+"$python" -B scripts/manpages.py "$share/man"
 mkdir -p "$bash" "$zsh" "$fish"
 "$python" -B -m getcert completion bash >"$bash/getcert"
 "$python" -B -m getcert completion zsh >"$zsh/_getcert"
