@@ -60,7 +60,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "assigned_id": _text("I", "id", "NAME", "nickname for the request (default: one is made up)"),
     "new_id": _text("I", "new-id", "NAME", "new nickname for the request"),
     "certfile": _text("f", "certfile", "FILE", "file of the certificate (PEM)"),
-    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM)"),
+    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM), or pkcs11: URI of a key in a token"),
     "dbdir": _text("d", "dbdir", "DIR", "NSS database of certificate and key"),
     "nickname": _text("n", "nickname", "NAME", "name inside the NSS database (with -d)"),
     "token": _text("t", "token", "NAME", "token of the NSS database (with -d)"),

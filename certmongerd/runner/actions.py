@@ -40,6 +40,7 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
@@ -154,11 +155,10 @@ class Actions:
             return await self.executor.io(_sign_csr, store, request, digest, self.host_name)
 
     async def _save_cert(self, request: Request) -> EffectResult:
-        store = open_key_store(request.cert_storage.type)
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
             saved = await self.executor.io(
-                store.save_certificate,
+                save_pair,
                 request.cert,
                 request.cert_storage,
                 request.key_storage,

@@ -135,15 +135,29 @@ def save_certificate(job: Job) -> Mapping[str, Value]:
         if job.text("location").startswith("dbm:"):
             _require_one_nickname(database, job.binary("subject"), nickname)
         _put_certificate(database, der, job.binary("subject"), nickname)
-        is_swapped = key is not None and key.nickname != job.text("key_nickname")
-        if key is not None and is_swapped:
-            key.rename(job.text("key_nickname"))
-        for other in replaced:
-            if job.flag("preserve") and other.nickname != job.text("candidate"):
-                other.rename("")
-            else:
-                other.delete_unless_certified()
+        is_swapped = key is not None and _give_name(key, replaced, job)
         return {"is_swapped": is_swapped, "token": database.token}
+
+
+def adopt_key(job: Job) -> Mapping[str, Value]:
+    """Let the candidate be the key of a certificate that is stored elsewhere."""
+    with opened(job.text("location"), job.text("token")) as database:
+        database.log_in(job.optional_text("pin"))
+        key = _certified_key(database, job)
+        return {"is_swapped": _give_name(key, _keys_to_replace(database, key, job), job)}
+
+
+def _give_name(key: Key, replaced: list[Key], job: Job) -> bool:
+    """Let *key* have the nickname, and *replaced* go, or lose theirs; whether it did not have it yet."""
+    is_swapped = key.nickname != job.text("key_nickname")
+    if is_swapped:
+        key.rename(job.text("key_nickname"))
+    for other in replaced:
+        if job.flag("preserve") and other.nickname != job.text("candidate"):
+            other.rename("")
+        else:
+            other.delete_unless_certified()
+    return is_swapped
 
 
 def save_authorities(job: Job) -> Mapping[str, Value]:
@@ -274,6 +288,7 @@ def main() -> None:
         decrypt,
         read_certificates,
         save_certificate,
+        adopt_key,
         save_authorities,
     )
     serve({operation.__name__: operation for operation in operations})
