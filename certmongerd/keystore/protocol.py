@@ -32,7 +32,7 @@ class KeyStore(Protocol):
         """Facts of the key, or of the candidate; None when there is none. *known_spki* was examined before."""
 
     def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
-        """Something that signs and decrypts with the key, or with the candidate."""
+        """Something that signs and decrypts with the key, or with the candidate. Raises KeyMissing too."""
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make a key; a candidate when there is one already."""
@@ -59,4 +59,10 @@ class KeyStore(Protocol):
         """Store CA certificates."""
 
     def sweep_leftovers(self, location: str) -> None:
-        """Remove what unfinished writes left."""
+        """Remove what unfinished writes for *location* left."""
+
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Put the certificate that a crash left waiting into place, when it is for the key with *spki*."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """Where a candidate is, for `sweep_leftovers`; empty when it is no file."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -36,12 +37,17 @@ class Executor:
 
 
 async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    future = asyncio.get_running_loop().run_in_executor(pool, work)
+    running = pool.submit(work)
+    future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        # Two threads must never work on one location: the caller's successor starts after this one ended.
-        # A future that has not begun is dropped; a running one cannot be.
-        if not future.cancel():
-            await asyncio.wait([future])
+        # Two threads must never work on one location: the caller's successor starts after this one ended, however
+        # often the caller is cancelled. Work that has not begun is dropped; what runs cannot be.
+        if not running.cancel():
+            while not future.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # nobody is left to be told
         raise

@@ -101,7 +101,7 @@ def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
 
 
 def test_certmonger_does_not_look_at_histories(certmonger: Certmonger) -> None:
-    repository = certmonger.repository()
+    repository = repository_of(certmonger)
     name = repository.create_request(tracked("known", certmonger.root), NOW)
     repository.histories.append(name, [HistoryEntry(at=NOW, event="begin", state="MONITORING")])
     history = repository.histories.path(name)
