@@ -50,11 +50,28 @@ class RequestEntry:
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells beyond certmonger's interface; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:
         """What the user calls it."""
         return self.properties.text("nickname")
+
+    @property
+    def next_attempt(self) -> int:
+        """Unix time at which it goes on by itself; 0 while it is at work, waits for somebody, or nothing is known."""
+        return self.extended.number("next-attempt")
+
+    @property
+    def attempts(self) -> int:
+        """Failures in a row."""
+        return self.extended.number("attempts")
+
+    @property
+    def has_key_pin(self) -> bool:
+        """Whether the daemon was given the PIN of the key as text."""
+        return self.extended.flag("has-pin") or bool(self.properties.text("key-pin"))
 
     @property
     def status(self) -> str:
@@ -83,6 +100,8 @@ class CaEntry:
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells as properties and certmonger by methods only; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:

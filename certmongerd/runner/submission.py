@@ -170,7 +170,9 @@ class Submissions:
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
     try:
-        key = store.private_key(request.key_storage, request.key_next_marker)
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
     except KeyMissing:
         return KeyAbsent()
     try:
