@@ -28,6 +28,7 @@ _TEXTS: Final = {
     "issuer": "template-issuer",
     "before_command": "cert-presave-command",
     "after_command": "cert-postsave-command",
+    "probe": "probe",
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
 _MODES: Final = {"key_perms": "key-perms", "cert_perms": "cert-perms"}

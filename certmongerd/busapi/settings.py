@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from certmongerd.busapi.entries import flag_of, number_of, text_of, texts_of
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
+from certmongerd.core.deployment import parse_probe
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
@@ -193,6 +194,12 @@ def _ms_template(text: str) -> str:
     return text
 
 
+def _with_probe(request: Request, place: str, _caller: Caller) -> Request:
+    if place:
+        parse_probe(place)
+    return replace(request, deployment=replace(request.deployment, probe=place))
+
+
 def _hook(command: str, caller: Caller) -> Hook:
     uid = str(caller.uid) if command and caller.uid is not None else ""
     return Hook(command=command, uid=uid)
@@ -301,6 +308,7 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
         lambda r, v, _: _with_key_storage(r, replace(r.key_storage, perms=_mode("key-perms", v))),
     ),
     _text(("nss-user",), lambda r, v, _: replace(r, nss_user=v)),
+    Setting(keys=("probe",), read=text_of, apply=_with_probe, properties=()),
 )
 
 SETTINGS: Final[tuple[AnySetting, ...]] = KEY_SETTINGS + OTHER_SETTINGS

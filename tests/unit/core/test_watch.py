@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from fakes.request_world import NOW, World, issue_again, monitored_world, new_request
 
-from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, SaveCert, Submit, Wait
+from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, Submit, Wait
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import Begin, Event, Failed, Impossible, Refresh, Unreachable, Working
 from certmongerd.core.states import State
@@ -34,7 +34,6 @@ STUCK: Final = (
     (BuildCsr, Failed(FailureKind.PIN, "no PIN"), State.NEED_CSR_GEN_PIN),
     (BuildCsr, Failed(FailureKind.TOKEN, "no token"), State.NEED_CSR_GEN_TOKEN),
     (BuildCsr, Impossible("bad subject"), State.NEED_GUIDANCE),
-    (SaveCert, Failed(FailureKind.PERMS, "read-only"), State.NEED_CERTSAVE_PERMS),
 )
 
 
