@@ -26,6 +26,7 @@ class DaemonUnderTest:
     """Of a session bus to serve as well as the private socket."""
     system_bus_address: str = ""
     """Of a system bus to serve as well as the private socket."""
+    program: str = str(BIN / "certmongerd")
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -73,7 +74,7 @@ class DaemonUnderTest:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start and wait until the socket answers."""
-        command = [str(BIN / "certmongerd"), "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
+        command = [self.program, "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

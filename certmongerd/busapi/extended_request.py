@@ -65,7 +65,7 @@ EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
         Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain, only_reads=True),
         Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history, only_reads=True),
         Property(name="next-attempt", type="x", get=_next_attempt, source="next_attempt", annotations=(EMITS_CHANGED,)),
-        Property(name="attempts", type="u", get=_attempts, source="attempts", annotations=(EMITS_CHANGED,)),
+        Property(name="attempts", type="x", get=_attempts, source="attempts", annotations=(EMITS_CHANGED,)),
         Property(name="has-pin", type="b", get=_has_key_pin, source="key_storage", annotations=(EMITS_CHANGED,)),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),

@@ -56,6 +56,8 @@ def _saved(request: Request, event: CertSaved, context: Context) -> Step:
         key = request.key_next if event.key_swapped else request.key
         request = replace(request, key=key, key_next_marker="", key_issued_count=1)
         request = replace(request, key_next=KeyRecord())
+    if event.token and not request.cert_storage.token:
+        request = replace(request, cert_storage=replace(request.cert_storage, token=event.token))
     used_scep = bool(request.scep.last_nonce) and context.ca is not None and is_scep_ca(context.ca)
     if context.policy.challenge_password_otp and used_scep:
         template = replace(request.template, challenge_password=None, challenge_password_file="")

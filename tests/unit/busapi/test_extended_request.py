@@ -70,7 +70,7 @@ async def properties_of(client: Client, path: ObjectPath) -> dict[str, object]:
 
 async def test_what_the_daemon_plans_cannot_be_set(client: Client, base: dict[str, Variant]) -> None:
     path = await client.add(base)
-    arguments = (EXTENDED_REQUEST_INTERFACE, "attempts", Variant("u", 0))
+    arguments = (EXTENDED_REQUEST_INTERFACE, "attempts", Variant("x", 0))
     refused = await client.reply(path, PROPERTIES_INTERFACE, "Set", "ssv", arguments)
     assert refused.error_name == ERROR_PROPERTY_READ_ONLY
 
