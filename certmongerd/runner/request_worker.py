@@ -18,6 +18,7 @@ from certmongerd.runner.registry import Registry, RequestEntry
 _log = logging.getLogger(__name__)
 
 _STORE_RETRY: Final = timedelta(seconds=10)
+_STOP_WITHIN_S: Final = 2.0
 _MOST_STEPS: Final = 64
 _SAVING: Final = frozenset(
     {
@@ -77,10 +78,13 @@ class RequestWorkers:
         entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
 
     async def stop(self, entry: RequestEntry) -> None:
-        """End the work on *entry*, and whatever it has started."""
+        """End the work on *entry*, and whatever it has started.
+
+        A key that is being made can only be thrown away once it is there: for that nobody is kept waiting long.
+        """
         if entry.worker is not None:
             entry.worker.cancel()
-            await asyncio.wait([entry.worker])
+            await asyncio.wait([entry.worker], timeout=_STOP_WITHIN_S)
 
     def deliver(self, entry: RequestEntry, event: Event) -> bool:
         """Let *event* happen to *entry*; False when its state refuses it."""
