@@ -71,7 +71,14 @@ class Settings:
     selfsign_populate_unique_id: bool = False
     """Whether self-signed certificates get issuer and subject unique identifiers."""
     local_validity: Duration = _ONE_YEAR
-    """Life of the local CA's own certificate."""
+    """Life of the certificates that the local CA issues."""
+    local_ca_validity: Duration | None = None
+    """Life of the local CA's own certificates; None: as `local_validity`, which is certmonger's rule. This and
+    the following are not known to certmonger."""
+    local_key_type: KeyAlgorithm = KeyAlgorithm.RSA
+    """Algorithm of the local CA's next key."""
+    local_rsa_key_size: int = DEFAULT_RSA_BITS
+    local_ec_key_size: int = DEFAULT_EC_BITS
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
 
