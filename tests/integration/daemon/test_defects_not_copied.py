@@ -1,4 +1,4 @@
-"""What is wrong with certmonger 0.79.17 and not with this daemon: a test for each, with its number in the specification.
+"""What is wrong with certmonger 0.79.17 and not with this daemon: a test for each, by its number in the specification.
 
 Each was seen on certmonger. Some are tested once more, in detail and with invented surroundings, by the unit tests of
 `busapi`, `store` and `core`.
