@@ -104,13 +104,14 @@ class RequestWorkers:
             step = machine.step(entry.request, event, self._registry.context(entry.request))
             if not step.accepted:
                 return False
+            if step.certificate_saved:
+                # As certmonger does: the announcement of what is in the certificate comes after this one.
+                self._registry.tell(lambda listener: listener.certificate_saved(entry.path))
             if not isinstance(step.action, Again):
                 self._set_action(entry, step.request, step.action)
                 self._remember(entry, before, cause)
-                self._announce_saved(entry, saved=step.certificate_saved)
                 return True
             self._registry.set_request(entry, step.request)
-            self._announce_saved(entry, saved=step.certificate_saved)
             event = Continue()
         raise RuntimeError("the request's states go round in a circle")
 
@@ -118,10 +119,6 @@ class RequestWorkers:
         happened = history_entry(before, cause, entry.request, self._registry.clock.now())
         if happened is not None:
             self._chronicler.add(entry, happened)
-
-    def _announce_saved(self, entry: RequestEntry, *, saved: bool) -> None:
-        if saved:
-            self._registry.tell(lambda listener: listener.certificate_saved(entry.path))
 
     def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
         self._registry.set_request(entry, request)
