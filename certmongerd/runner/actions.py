@@ -1,5 +1,6 @@
 """Carries out what the request machine asks for; results come back as its events."""
 
+import asyncio
 import base64
 import logging
 import secrets
@@ -136,7 +137,13 @@ class Actions:
         async with self.locks.holding([storage.location]):
             if request.key_next_marker:
                 await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
-            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            try:
+                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            except asyncio.CancelledError:
+                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # may be closed already, when it is the daemon that ends.
+                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                raise
         facts = generated.facts
         return KeyGenerated(
             type=facts.algorithm,
