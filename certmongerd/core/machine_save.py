@@ -144,8 +144,9 @@ def _read_back(request: Request, event: CertRead, context: Context) -> Step:
 def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Context) -> Step:
     reason = event.reason if isinstance(event, Failed) else "The certificate vanished right after it was stored."
     delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
-    # Storing is idempotent, so it is simply done again.
-    request = replace(request, ca_error=reason, attempts=request.attempts + 1)
+    # Storing is idempotent, so it is simply done again, and counted again.
+    count = max(request.key_issued_count - 1, 0)
+    request = replace(request, ca_error=reason, attempts=request.attempts + 1, key_issued_count=count)
     return pause(request, State.START_SAVING_CERT, delay)
 
 

@@ -53,6 +53,8 @@ class Context:
     """The CA that the request names; None when it names none or an unknown one."""
     cas: Sequence[Ca] = field(default=())
     """All CAs, in load order, to choose one from."""
+    new_marker: str = ""
+    """A name for a candidate key that was never used; empty leaves the choice to whoever makes the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
