@@ -1,7 +1,6 @@
 """From an issued certificate to a stored and watched one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,6 +18,7 @@ from certmongerd.core.events import (
     Notified,
     TimerFired,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.schedule import (

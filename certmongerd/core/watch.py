@@ -5,11 +5,11 @@ certificate it holds gets older all the same. So whatever it waits for, it wakes
 up for notices too, stays in its state, and goes on waiting.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from certmongerd.core.effects import Idle, Notice, Notify, Wait
 from certmongerd.core.events import Event, Failed, Notified, TimerFired
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import Request
 from certmongerd.core.schedule import effective_thresholds, is_crossed, last_check_to_keep, monitoring_delay
 from certmongerd.core.states import State

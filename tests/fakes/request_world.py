@@ -251,7 +251,7 @@ class World:
         """Let the present delay pass and settle; returns the delay."""
         assert isinstance(self.action, Wait)
         delay = self.action.delay
-        self.now = max(self.now, self.due)
+        self.now = max(self.now, self.due).replace(microsecond=0)  # as the engine's clock tells it
         self.happen(TimerFired())
         return delay
 
