@@ -6,6 +6,7 @@ up for notices too, stays in its state, and goes on waiting.
 """
 
 from datetime import timedelta
+from typing import Final
 
 from certmongerd.core.effects import Idle, Notice, Notify, Wait
 from certmongerd.core.events import Event, Failed, Notified, TimerFired
@@ -14,6 +15,9 @@ from certmongerd.core.model import Request
 from certmongerd.core.schedule import effective_thresholds, is_crossed, last_check_to_keep, monitoring_delay
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Step
+
+_PLANNED_BY_MONITORING: Final = frozenset({State.MONITORING, State.NEED_TO_NOTIFY_VALIDITY, State.NOTIFYING_VALIDITY})
+"""States in which the next attempt is the next renewal; it stays planned while people are told."""
 
 
 def attend(request: Request, event: Event, context: Context) -> Step | None:
@@ -33,7 +37,7 @@ def attend(request: Request, event: Event, context: Context) -> Step | None:
 def watch_over(outcome: Step, context: Context) -> Step:
     """*outcome* with the time of the next attempt noted and, if the request waits, with a watch on its certificate."""
     request, action = outcome.request, outcome.action
-    if not outcome.accepted or request.state is State.MONITORING:
+    if not outcome.accepted or request.state in _PLANNED_BY_MONITORING:
         return outcome
     if not isinstance(action, Idle | Wait):
         if request.next_attempt is None and not request.is_watching:

@@ -267,7 +267,7 @@ class World:
 
     def restart(self) -> None:
         """As after a restart of the daemon: only what is stored is left."""
-        self.request = replace(self.request, attempts=0, demands=0)
+        self.request = replace(self.request, attempts=0, demands=0, next_attempt=None, is_watching=False)
         self.happen(Begin())
 
     def issue(
