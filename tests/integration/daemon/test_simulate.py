@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import pytest
 from daemon_under_test import DaemonUnderTest
@@ -55,3 +56,15 @@ def test_the_daemon_serves_others_while_it_simulates(daemon: DaemonUnderTest) ->
     assert served > 1
     assert shown.returncode == 0, shown.stdout
     assert shown.stdout.count(": renewed by local") > 10_000
+
+
+def test_certificates_that_were_issued_together_are_renewed_apart(daemon: DaemonUnderTest) -> None:
+    for name in ("one", "two", "three"):
+        assert daemon.request(name).returncode == 0
+    shown = json.loads(daemon.getcert("list", "--output", "json").stdout)["requests"]
+    planned = {entry["id"]: entry["next_attempt"] for entry in shown}
+    ends = {entry["id"]: datetime.fromisoformat(entry["certificate"]["not_after"]) for entry in shown}
+    left = {name: ends[name] - datetime.fromisoformat(at) for name, at in planned.items()}
+    assert all(timedelta(days=24.5) <= remaining <= timedelta(days=28) for remaining in left.values())
+    # They were issued within seconds of each other. Which times are theirs depends on the name of the host.
+    assert len({remaining // timedelta(minutes=1) for remaining in left.values()}) > 1
