@@ -16,6 +16,7 @@ from certmongerd.core.schedule import effective_thresholds, is_crossed, last_che
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Step
 
+_SHORTEST_DELAY: Final = timedelta(seconds=1)
 _PLANNED_BY_MONITORING: Final = frozenset({State.MONITORING, State.NEED_TO_NOTIFY_VALIDITY, State.NOTIFYING_VALIDITY})
 """States in which the next attempt is the next renewal; it stays planned while people are told."""
 
@@ -67,6 +68,9 @@ def _wait_on(request: Request, context: Context) -> Step:
     if notice_due:
         return Step(request=request, action=Notify(Notice.VALIDITY))
     delay = monitoring_delay(thresholds, facts.not_after, now)
+    if facts.not_after <= now:
+        # A day after the last notice, however often the state's own business comes in between.
+        delay = min(max(last + delay - now, _SHORTEST_DELAY), delay)
     if own_delay is not None and own_delay <= delay:
         return Step(request=replace(request, is_watching=False), action=own_action)
     return Step(request=request, action=Wait(delay))

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from certmongerd.core.simulation import Assumptions, Forecast, simulate
+from certmongerd.core.simulation import MOST_STEPS, Assumptions, Forecast, simulate
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.registry import Registry
 
@@ -18,19 +17,33 @@ FORMAT_VERSION: Final = 1
 class Simulations:
     """Runs simulations of what is tracked at present."""
 
-    def __init__(self, registry: Registry, executor: Executor) -> None:
+    def __init__(self, registry: Registry, executor: Executor, *, most_steps: int = MOST_STEPS) -> None:
         self._registry = registry
+        self._most_steps = most_steps
         self._executor = executor
         self._running = asyncio.Lock()
 
     async def run(self, assumptions: Assumptions) -> str:
         """The forecast as a JSON document, see docs/getcert-output.md."""
         is_given_up = threading.Event()
-
-        def work() -> str:
-            return self._document(assumptions, lambda: not is_given_up.is_set())
-
         async with self._running:
+            # What the thread works on is put together here: the tables change while it runs.
+            registry = self._registry
+            requests, cas = tuple(registry.request_values.values()), tuple(registry.ca_values.values())
+            policy, now = registry.policy, registry.clock.now()
+
+            def work() -> str:
+                forecast = simulate(
+                    requests,
+                    cas,
+                    policy,
+                    now,
+                    assumptions,
+                    is_wanted=lambda: not is_given_up.is_set(),
+                    most_steps=self._most_steps,
+                )
+                return json.dumps(forecast_document(forecast))
+
             running = asyncio.ensure_future(self._executor.cpu(work))
             try:
                 return await asyncio.shield(running)
@@ -38,12 +51,6 @@ class Simulations:
                 is_given_up.set()
                 await asyncio.wait([running])
                 raise
-
-    def _document(self, assumptions: Assumptions, is_wanted: Callable[[], bool]) -> str:
-        registry = self._registry
-        requests, cas = tuple(registry.request_values.values()), tuple(registry.ca_values.values())
-        forecast = simulate(requests, cas, registry.policy, registry.clock.now(), assumptions, is_wanted=is_wanted)
-        return json.dumps(forecast_document(forecast))
 
 
 def forecast_document(forecast: Forecast) -> dict[str, object]:
