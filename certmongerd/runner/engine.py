@@ -15,6 +15,7 @@ from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
 from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
@@ -22,6 +23,7 @@ from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Engine:
     discard_candidate: Callable[[Request], Awaitable[None]]
     """Removes the candidate key of a request that nothing is being done for, if there is one."""
     histories: HistoryKeeper
+    simulations: Simulations
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
@@ -144,6 +147,10 @@ class Engine:
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
         return await self.histories.read(self.registry.requests[path])
+
+    async def simulate(self, assumptions: Assumptions) -> str:
+        """What will become of everything that is tracked: a JSON document."""
+        return await self.simulations.run(assumptions)
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""

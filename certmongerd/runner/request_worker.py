@@ -135,7 +135,8 @@ class RequestWorkers:
     def _needs_hooks(entry: RequestEntry) -> bool:
         request = entry.request
         has_hooks = bool(request.pre_save.command or request.post_save.command)
-        return has_hooks and request.state in _SAVING and not isinstance(entry.action, Idle | Wait)
+        is_saving = request.state in _SAVING and not isinstance(entry.action, Idle | Wait)
+        return has_hooks and is_saving and not request.is_watching
 
     async def _work(self, entry: RequestEntry) -> None:
         try:
