@@ -11,6 +11,7 @@ from certmongerd.api import (
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
     EXTENDED_REQUEST_INTERFACE,
+    EXTENDED_ROOT_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     REQUEST_INTERFACE,
@@ -204,6 +205,12 @@ class Client:
         """PEM of the certificate with a serial number, hexadecimal; empty means the one held."""
         (pem,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
         return str(pem)
+
+    def apply(self, name: str, document: str, *, dry_run: bool, prune: bool) -> list[tuple[str, str]]:
+        """Have a document applied; effects and texts, one pair for each thing that was looked at."""
+        body = (name, document, dry_run, prune)
+        (outcomes,) = self._call(ROOT_PATH, EXTENDED_ROOT_INTERFACE, "apply", "ssbb", body)
+        return [(str(effect), str(text)) for effect, text in outcomes] if isinstance(outcomes, Iterable) else []
 
     def supported_key_types(self) -> list[str]:
         """Types of keys the daemon can make."""

@@ -119,6 +119,10 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "scep_identifier": _text("", "scep-ca-identifier", "IDENTIFIER", "which CA of the SCEP server"),
     "force": _flag("", "force", "although requests use it"),
     "non_renewal": _flag("n", "non-renewal", "do not use the server's Renewal capability"),
+    # Declarations.
+    "document": _text("f", "file", "FILE", "YAML file that declares CAs and requests; - is standard input"),
+    "dry_run": _flag("", "dry-run", "say what would be done, and do nothing"),
+    "prune": _flag("", "prune", "remove what FILE declared when it was applied before, and does no longer"),
     # All commands.
     "session": _flag("s", "session", "use the session bus"),
     "system": _flag("S", "system", "use the system bus (default)"),

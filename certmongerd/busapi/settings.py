@@ -195,7 +195,8 @@ def _ms_template(text: str) -> str:
     return text
 
 
-def _hook(command: str, caller: Caller) -> Hook:
+def hook(command: str, caller: Caller) -> Hook:
+    """*command* as the hook of *caller*, who it will run as."""
     uid = str(caller.uid) if command and caller.uid is not None else ""
     return Hook(command=command, uid=uid)
 
@@ -276,13 +277,13 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
     ),
     _text(
         ("cert-presave-command",),
-        lambda r, v, caller: replace(r, pre_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, pre_save=hook(v, caller)),
         "cert-presave-command",
         "cert-presave-uid",
     ),
     _text(
         ("cert-postsave-command",),
-        lambda r, v, caller: replace(r, post_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, post_save=hook(v, caller)),
         "cert-postsave-command",
         "cert-postsave-uid",
     ),

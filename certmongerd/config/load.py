@@ -1,22 +1,17 @@
 """Reads certmonger.conf. Whatever is wrong with it is reported with its line, and the default is used."""
 
-import errno
-import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from certmongerd.config.durations import Duration, parse_duration, parse_durations
+from certmongerd.config.files import MAXIMUM_SIZE, read_regular_file
 from certmongerd.config.settings import NotificationMethod, Settings
 from certmongerd.config.syslog_priority import unknown_words
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
-
-MAXIMUM_SIZE: Final = 1 << 20
-"""Bytes; nothing beyond them is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ def load_settings(path: Path, present: Settings | None = None) -> LoadedSettings
     *present* are the settings to keep when the file cannot be read; without them the defaults hold then.
     """
     try:
-        data = _read(path)
+        data = read_regular_file(path)
     except FileNotFoundError:
         return LoadedSettings(settings=Settings())
     except OSError as exc:
@@ -60,18 +55,6 @@ def load_settings(path: Path, present: Settings | None = None) -> LoadedSettings
         settings=settings,
         problems=tuple(ConfigProblem(path=path, line=line, reason=reason) for line, reason in problems),
     )
-
-
-def _read(path: Path) -> bytes:
-    """Up to one byte more than the maximum. Raises OSError, also for what is no regular file."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "It is not a regular file", os.fspath(path))
-        return file.read(MAXIMUM_SIZE + 1)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo would hold the daemon up
 
 
 def parse_settings(text: str) -> tuple[Settings, tuple[tuple[int, str], ...]]:
@@ -241,6 +224,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),
     ("local", "validity_period"): ("local_validity", _duration),
     ("scep", "challenge_password_otp"): ("challenge_password_otp", _word(_WORDS)),
+    ("declarations", "prune"): ("prune_declared", _word(_WORDS)),
 }
 """Section and key of the file; field of Settings and how its text is read."""
 

@@ -72,6 +72,8 @@ class Settings:
     """Life of the local CA's own certificate."""
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
+    prune_declared: bool = False
+    """Whether what a drop-in declared is removed when none declares it any more. Not known to certmonger."""
 
     def key_size(self, asked: KeyAlgorithm | None) -> int:
         """Bits of new keys for a request that asks for the algorithm *asked*, or for none, but not for a size."""

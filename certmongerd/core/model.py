@@ -260,6 +260,8 @@ class Request:
     pre_save: Hook = Hook()
     post_save: Hook = Hook()
     ca_certs: CaCertLocations = CaCertLocations()
+    declared_by: str = ""
+    """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
@@ -317,4 +319,6 @@ class Ca:
     """PEM of further SCEP certificates."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    declared_by: str = ""
+    """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -74,6 +74,10 @@ class Engine:
         """Bits of new keys for a request that asks for an algorithm, but not for a size."""
         return self.settings().key_size(asked)
 
+    def forgets_challenges(self) -> bool:
+        """Whether a challenge password is taken out of a request once it has its first certificate."""
+        return self.settings().challenge_password_otp
+
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
         settings = self.settings()

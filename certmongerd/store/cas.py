@@ -46,6 +46,7 @@ _ROWS: Final[tuple[Row[Ca], ...]] = (
     row("ca_encryption_cert", "encryption_cert", PEM),
     row("ca_encryption_issuer_cert", "encryption_issuer_cert", PEM),
     row("ca_encryption_cert_pool", "encryption_cert_pool", PEM),
+    row("declared_by", "declared_by", STRING),  # certmonger does not know it, and forgets it
 )
 
 CA_TABLE: Final = Table(_ROWS, {})

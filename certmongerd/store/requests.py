@@ -172,6 +172,7 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("root_cert_dbs", "ca_certs.root_dbs", LIST),
     row("other_root_cert_dbs", "ca_certs.other_root_dbs", LIST),
     row("other_cert_dbs", "ca_certs.other_dbs", LIST),
+    row("declared_by", "declared_by", STRING),  # certmonger does not know it, and forgets it
 )
 
 _OLD_SPELLINGS: Final = {

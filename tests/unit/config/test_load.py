@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.config.durations import Duration
-from certmongerd.config.load import MAXIMUM_SIZE, load_settings, parse_settings
+from certmongerd.config.files import MAXIMUM_SIZE
+from certmongerd.config.load import load_settings, parse_settings
 from certmongerd.config.settings import DEFAULT_TTLS, NotificationMethod, Settings
 from certmongerd.core.model import KeyAlgorithm
 
