@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from certmongerd.api import PRIVATE_ADDRESS_VARIABLE
+from certmongerd.busapi.access import AccessControl
 from certmongerd.busapi.address import session_bus_address, system_bus_address
 from certmongerd.busapi.bus import BusConnection
 from certmongerd.busapi.dispatch import CertmongerApi
@@ -125,7 +126,8 @@ class _App:
         try:
             await daemon.load()
             idle = IdleWatch(self._options.idle_timeout_s, lambda: bool(daemon.engine.requests()), self._stop.set)
-            api = CertmongerApi(daemon.engine, activity=idle.touch)
+            access = AccessControl(lambda: self._settings.reader_group)
+            api = CertmongerApi(daemon.engine, activity=idle.touch, access=access)
             if self._options.listen:
                 peer = await PeerServer.start(self._options.listen_location, api)
                 daemon.tell_private_address(peer.address)

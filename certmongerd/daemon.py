@@ -24,6 +24,7 @@ from certmongerd.runner.disk import LoadedState
 from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
@@ -103,9 +104,11 @@ class Daemon:
             base_environment=environment,
             host_name=socket.getfqdn(),
         )
+        histories = HistoryKeeper(self._repository.histories, self._registry, self._executor)
         self.engine = Engine(
             registry=self._registry,
-            request_workers=RequestWorkers(self._registry, actions),
+            request_workers=RequestWorkers(self._registry, actions, histories),
+            histories=histories,
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,
@@ -152,6 +155,7 @@ class Daemon:
     async def close(self) -> None:
         """End helpers and threads."""
         await self._launcher.close()
+        await self.engine.histories.flush()
         self._executor.close()
 
     def _current(self) -> Settings:

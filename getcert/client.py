@@ -7,6 +7,7 @@ from certmongerd.api import (
     BUS_NAME,
     CA_INTERFACE,
     ERROR_ACCESS_DENIED,
+    ERROR_DUPLICATE,
     ERROR_NAME_HAS_NO_OWNER,
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
@@ -20,8 +21,8 @@ from certmongerd.api import (
 )
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
 from certmongerd.busapi.transport import Variant
-from getcert.entries import CaEntry, Properties, RequestEntry, object_number
-from getcert.errors import CommandFailed
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number
+from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
     ERROR_SERVICE_UNKNOWN: "Please verify that the certmonger service has been started.",
@@ -63,7 +64,7 @@ class Client:
         lines = [_HINTS.get(error.name) or message or "Unknown DBus error."]
         if self._verbose:
             lines.append(f"Error {error.name}: {message}" if message else f"Error {error.name}")
-        return CommandFailed(*lines)
+        return CommandFailed(*lines, status=EXIT_DUPLICATE if error.name == ERROR_DUPLICATE else EXIT_FAILURE)
 
     def _raw_call(
         self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
@@ -196,6 +197,11 @@ class Client:
         """Labels and texts about how a request stands."""
         (facts,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "explain")
         return [(str(label), str(text)) for label, text in facts] if isinstance(facts, Iterable) else []
+
+    def request_history(self, path: str) -> list[HistoryEntry]:
+        """What happened to a request, oldest first."""
+        (entries,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "history")
+        return [HistoryEntry(*entry) for entry in entries] if isinstance(entries, Iterable) else []
 
     def scep_crl(self, path: str) -> str:
         """PEM of the revocation list that the request's SCEP server gives."""

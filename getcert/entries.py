@@ -84,3 +84,20 @@ def object_number(path: str) -> int:
     """The number at the end of an object path, the order in which the daemon lists its objects."""
     digits = path.rpartition("/")[2].lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     return int(digits) if digits.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One turn in a request's life, in the order of the bus interface; times are Unix times."""
+
+    at: int
+    event: str
+    """What happened."""
+    state: str
+    """What state that led to."""
+    attempts: int
+    """Failures in a row so far."""
+    error: str
+    """What the CA or the daemon said."""
+    due: int
+    """When the request was to go on by itself; 0 when it was at work, or waited for somebody."""

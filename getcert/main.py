@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "list": Command("list_requests", "show certificates and requests"),
     "status": Command("status", "tell by the exit status how a request stands"),
     "why": Command("why", "explain how a request stands, and what happens next"),
+    "history": Command("history", "show what happened to a request, and when"),
     "get-cert": Command("get_cert", "have a SCEP server send a certificate again"),
     "get-crl": Command("get_crl", "have a SCEP server send its revocation list"),
     "apply": Command("apply", "make CAs and requests what a file declares", edits_cas=True),
@@ -90,21 +91,25 @@ def _host() -> str:
 
 
 def _run_command(program: str, verb: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run one command; whatever goes wrong is told on standard output."""
+    """Run one command; what goes wrong is told on standard output, where --output was given on standard error."""
     out = sys.stdout
     command = COMMANDS[verb]
     module = command.load()
     pinned_ca = PINNED_CAS.get(program)
     without = () if pinned_ca is None else ("ca",)
     names = option_names(module.GROUPS, hidden=module.HIDDEN, without=without)
+    remarks = out
     try:
         options = parse_options(names, arguments)
+        if options.given("output"):
+            remarks = sys.stderr
         context = Context(
             program=program,
             pinned_ca=pinned_ca,
             options=options,
             environment=environment,
             out=out,
+            remarks=remarks,
             host=_host,
         )
         _refuse_arguments(verb, options)
@@ -113,11 +118,11 @@ def _run_command(program: str, verb: str, arguments: Sequence[str], environment:
         _print(out, option_listing(program, verb, names))
         return EXIT_FAILURE
     except UsageError as exc:
-        _print(out, exc.lines)
-        _print(out, command_help(program, verb, command.summary, module.GROUPS, without=without))
+        _print(remarks, exc.lines)
+        _print(remarks, command_help(program, verb, command.summary, module.GROUPS, without=without))
         return exc.status
     except CommandFailed as exc:
-        _print(out, exc.lines)
+        _print(remarks, exc.lines)
         return exc.status
 
 

@@ -87,6 +87,14 @@ def _key_storage(properties: Properties) -> str:
     return text
 
 
+def _access(properties: Properties, what: str, label: str) -> Iterator[str]:
+    """Owner and mode that a key or certificate file (*what*: `key`, `cert`) is to have, where they were set."""
+    yield from _given(f"{label} owner", properties.text(f"{what}-owner"))
+    mode = properties.number(f"{what}-perms")
+    if mode:
+        yield f"\t{label} permissions: {mode:04o}"
+
+
 def _joined(label: str, values: Iterable[str]) -> Iterator[str]:
     line = ",".join(values)
     if line:
@@ -133,7 +141,9 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
     yield from _given("ca-error", properties.text("ca-error"))
     yield f"\tstuck: {yes_or_no(entry.is_stuck)}"
     yield f"\tkey pair storage: {_key_storage(properties)}"
+    yield from _access(properties, "key", "key")
     yield f"\tcertificate: {_storage(properties, 'cert')}"
+    yield from _access(properties, "cert", "certificate")
     if ca is not None:
         if ca.properties.text("scep-ca-cert") or ca.properties.text("scep-ra-cert"):
             yield from _thumbprint_lines("signing request", properties.text("csr"))

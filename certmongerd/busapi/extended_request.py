@@ -1,4 +1,4 @@
-"""What requests offer beyond certmonger's interface: explanations, and questions to SCEP servers."""
+"""What requests offer beyond certmonger's interface: explanations, history, and questions to SCEP servers."""
 
 import re
 from typing import Final
@@ -8,13 +8,25 @@ from certmongerd.busapi.refusal import invalid_args, query_refused
 from certmongerd.busapi.service import ScepQuery
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
 from certmongerd.core.errors import QueryRefused
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Request
 
+_HISTORY: Final = "a(xssusx)"
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 
 async def _explain(subject: Subject[Request], _: Arguments) -> Answer:
     return Answer("a(ss)", (await subject.service.explain_request(subject.path),))
+
+
+def _struct(entry: HistoryEntry) -> tuple[int, str, str, int, str, int]:
+    due = int(entry.due.timestamp()) if entry.due is not None else 0
+    return int(entry.at.timestamp()), entry.event, entry.state, entry.attempts, entry.error, due
+
+
+async def _history(subject: Subject[Request], _: Arguments) -> Answer:
+    entries = await subject.service.request_history(subject.path)
+    return Answer(_HISTORY, (tuple(map(_struct, entries)),))
 
 
 async def _ask(subject: Subject[Request], query: ScepQuery) -> Answer:
@@ -38,7 +50,8 @@ async def _get_cert(subject: Subject[Request], arguments: Arguments) -> Answer:
 EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
     EXTENDED_REQUEST_INTERFACE,
     (
-        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain),
+        Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain, only_reads=True),
+        Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history, only_reads=True),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),

@@ -6,6 +6,7 @@ from typing import Generic
 
 from certmongerd.busapi.refusal import (
     CallRefused,
+    access_denied,
     invalid_args,
     property_read_only,
     request_bad_arg,
@@ -26,6 +27,7 @@ class BoundMethod:
     name: str
     input_signature: str
     misfit: Callable[[], CallRefused] | None
+    only_reads: bool
     invoke: Callable[[Arguments], Awaitable[Answer]]
 
     def require_signature(self, signature: str) -> None:
@@ -60,13 +62,21 @@ class BoundInterface(Generic[M]):
         if row is None:
             return None
         handle, subject = row.handle, self._subject
-        return BoundMethod(row.name, row.input_signature, row.misfit, lambda arguments: handle(subject, arguments))
+        return BoundMethod(
+            row.name,
+            row.input_signature,
+            row.misfit,
+            row.only_reads,
+            lambda arguments: handle(subject, arguments),
+        )
 
-    def get(self, name: str) -> Variant | None:
+    def get(self, name: str, *, with_secrets: bool) -> Variant | None:
         """The property *name*, None for a text that is not set. Raises CallRefused."""
         row = self.interface.properties.get(name)
         if row is None:
             raise request_bad_arg("Unrecognized property name.", name)
+        if row.is_secret and not with_secrets:
+            raise access_denied(f'The property "{name}" is told to root only.')
         return row.variant(self._subject.value, self._subject.service)
 
     def get_all(self, *, with_secrets: bool) -> dict[str, Variant]:

@@ -19,6 +19,7 @@ OBJECT_MANAGER: Final[Interface[Node]] = Interface(
             name="GetManagedObjects",
             gives=(Arg("objpath_interfaces_and_properties", "a{oa{sa{sv}}}"),),
             handle=_get_managed_objects,
+            only_reads=True,
         ),
         Signal(
             name="InterfacesAdded",

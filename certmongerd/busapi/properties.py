@@ -14,7 +14,7 @@ async def _get(subject: Subject[Node], arguments: Arguments) -> Answer:
     node, interface, name = subject.value, arguments.text(0), arguments.text(1)
     if node.own is None or not node.has_own(interface):
         raise request_bad_arg("Unrecognized property name.", name)
-    variant = node.own.get(name)
+    variant = node.own.get(name, with_secrets=arguments.with_secrets)
     return Answer("v", (variant,)) if variant is not None else Answer()
 
 
@@ -22,7 +22,7 @@ async def _get_all(subject: Subject[Node], arguments: Arguments) -> Answer:
     node = subject.value
     if node.own is None or not node.has_own(arguments.text(0)):
         return Answer("a{sv}", ({},))
-    return Answer("a{sv}", (node.own.get_all(with_secrets=True),))
+    return Answer("a{sv}", (node.own.get_all(with_secrets=arguments.with_secrets),))
 
 
 async def _set(subject: Subject[Node], arguments: Arguments) -> Answer:
@@ -45,11 +45,18 @@ _ALL: Final = (Arg("props", "a{sv}"),)
 PROPERTIES: Final[Interface[Node]] = Interface(
     PROPERTIES_INTERFACE,
     (
-        Method(name="Get", takes=_NAMES, gives=(Arg("value", "v"),), handle=_get, misfit=_get_misfit),
+        Method(name="Get", takes=_NAMES, gives=(Arg("value", "v"),), handle=_get, misfit=_get_misfit, only_reads=True),
         Method(name="Set", takes=(*_NAMES, Arg("value", "v")), handle=_set),
-        Method(name="GetAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all),
+        Method(name="GetAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all, only_reads=True),
         # The certificate role of linux-system-roles calls it by this name.
-        Method(name="getAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all, is_hidden=True),
+        Method(
+            name="getAll",
+            takes=(Arg("interface_name", "s"),),
+            gives=_ALL,
+            handle=_get_all,
+            is_hidden=True,
+            only_reads=True,
+        ),
         Signal(
             name="PropertiesChanged",
             args=(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, KeyAlgorithm, Request
 
@@ -99,6 +100,9 @@ class Service(Protocol):
 
     async def explain_request(self, path: ObjectPath) -> tuple[tuple[str, str], ...]:
         """Why the request stands where it stands: labels and texts."""
+
+    async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
+        """What happened to the request, oldest first. Raises StateStoreError."""
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""

@@ -69,6 +69,8 @@ class Arguments:
     caller: Caller
     pass_on: Callable[[], None] = lambda: None
     """Lets the caller's next call begin before this one is answered."""
+    with_secrets: bool = True
+    """Whether the caller may be told PINs and passwords."""
 
     def text(self, index: int) -> str:
         """Argument *index*, of type s or o."""
@@ -94,6 +96,8 @@ class Method(Generic[M]):
     handle: Callable[[Subject[M], Arguments], Awaitable[Answer]]
     is_hidden: bool = False
     """Not in the introspection data."""
+    only_reads: bool = False
+    """Changes nothing and tells no secret: also for callers who may only read."""
     misfit: Callable[[], CallRefused] | None = None
     """The error for arguments of other types, instead of the usual InvalidArgs."""
 

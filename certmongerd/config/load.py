@@ -223,6 +223,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("selfsign", "validity_period"): ("selfsign_validity", _duration),
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),
     ("local", "validity_period"): ("local_validity", _duration),
+    ("access", "reader_group"): ("reader_group", _text),
     ("scep", "challenge_password_otp"): ("challenge_password_otp", _word(_WORDS)),
     ("declarations", "prune"): ("prune_declared", _word(_WORDS)),
 }

@@ -75,6 +75,9 @@ class Settings:
     prune_declared: bool = False
     """Whether what a drop-in declared is removed when none declares it any more. Not known to certmonger."""
 
+    reader_group: str = ""
+    """Group whose members may read over the bus; empty for nobody but root."""
+
     def key_size(self, asked: KeyAlgorithm | None) -> int:
         """Bits of new keys for a request that asks for the algorithm *asked*, or for none, but not for a size."""
         match asked or self.key_type:

@@ -11,6 +11,7 @@ from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
 from certmongerd.core.explain import Fact
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
 from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
@@ -18,6 +19,7 @@ from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
 from certmongerd.runner.explanation import explain_request
+from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.submission import Submissions
@@ -39,6 +41,7 @@ class Engine:
     request_workers: RequestWorkers
     ca_workers: CaWorkers
     submissions: Submissions
+    histories: HistoryKeeper
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
@@ -138,6 +141,10 @@ class Engine:
         context = self.registry.context(entry.request)
         return await self.registry.executor.io(explain_request, entry.request, context, entry.due)
 
+    async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
+        """What happened to the request, oldest first. Raises StateStoreError."""
+        return await self.histories.read(self.registry.requests[path])
+
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
         return await self.submissions.query_scep(self.registry.requests[path].request, query)
@@ -218,6 +225,7 @@ class Engine:
 
     async def begin(self) -> None:
         """Work on everything in the table. Raises StateStoreError."""
+        self.tasks.create_task(self.histories.keep(), name="histories")
         for ca_entry in list(self.registry.cas.values()):
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)

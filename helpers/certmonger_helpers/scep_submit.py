@@ -1,7 +1,6 @@
 """scep-submit: carries requests to servers that speak the Simple Certificate Enrolment Protocol (RFC 8894)."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 
+from certmonger_helpers.address import http_url, shown
 from certmonger_helpers.protocol import (
     ExitStatus,
     Helper,
@@ -17,11 +17,9 @@ from certmonger_helpers.protocol import (
     Rejected,
     Reply,
     Unconfigured,
-    Unreachable,
     build_parser,
     run,
 )
-from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.authority import DEFAULT_IDENTIFIER, OutOfBand, fetch_certificates
 from certmonger_helpers.scep.material import (
     NeedMessages,
@@ -32,10 +30,11 @@ from certmonger_helpers.scep.material import (
     pem_of,
     standard_input,
 )
-from certmonger_helpers.scep.server import ScepServer, check_url
+from certmonger_helpers.scep.server import ScepServer
 from certmonger_helpers.scep.submission import ENROLMENTS, POLLS, QUERIES, Candidates, submit
 from certmonger_helpers.scep.trace import traced
-from certmonger_helpers.scep.transport import HttpClient, Limits
+from certmonger_helpers.tls import TlsSettings
+from certmonger_helpers.transport import HttpClient, Limits, run_with_client
 from certmongerd.scep.caps import Capabilities
 from certmongerd.scep.trust import TrustedCertificates
 
@@ -91,7 +90,7 @@ def _required_url(options: argparse.Namespace) -> str:
     """The URL of the service. Raises Unconfigured."""
     if not options.url:
         raise _usage_error("No SCEP URL (-u) given")
-    return check_url(options.url)
+    return http_url(options.url, "SCEP URL")
 
 
 def _with_server(
@@ -100,20 +99,12 @@ def _with_server(
     """Run *task* with the server that the options name, within the time limit of a run."""
     url = _required_url(options)
     identifier = options.ca_identifier if options.ca_identifier is not None else given.scep_ca_identifier
-    limits = Limits()
+    name = DEFAULT_IDENTIFIER if identifier is None else identifier
 
-    async def bounded() -> _Result:
-        async with (
-            asyncio.timeout(limits.run_s),
-            HttpClient(ca_file=options.cacert, limits=limits) as client,
-        ):
-            name = DEFAULT_IDENTIFIER if identifier is None else identifier
-            return await task(ScepServer(client, url, name, limits))
+    def ask(client: HttpClient) -> Awaitable[_Result]:
+        return task(ScepServer(client, url, name))
 
-    try:
-        return asyncio.run(bounded())
-    except TimeoutError as exc:
-        raise Unreachable(f"{shown(url)} did not answer within the time limit") from exc
+    return run_with_client(ask, url=url, tls=TlsSettings(ca_file=options.cacert), limits=Limits())
 
 
 def fetch_capabilities(given: HelperInput, options: argparse.Namespace) -> Reply:

@@ -89,6 +89,18 @@ def test_verbose_adds_requested_addresses_and_the_places_of_ca_certificates() ->
     ]
 
 
+def test_owner_and_permissions_are_shown_where_they_are_set() -> None:
+    plain = list(request_lines(entry_of(FULL), LOCAL, utc=True, verbose=False))
+    values = {**FULL, "key-owner": "root:ssl", "key-perms": 0o640, "cert-owner": "root", "cert-perms": 0o644}
+    shown = list(request_lines(entry_of(values), LOCAL, utc=True, verbose=False))
+    assert [line for line in shown if line not in plain] == [
+        "\tkey owner: root:ssl",
+        "\tkey permissions: 0640",
+        "\tcertificate owner: root",
+        "\tcertificate permissions: 0644",
+    ]
+
+
 def test_a_request_without_key_and_certificate_is_shown_as_recorded() -> None:
     values = {
         "nickname": "nokey",

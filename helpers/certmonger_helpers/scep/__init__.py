@@ -1,1 +1,1 @@
-"""The network side of scep-submit: HTTP with limits, and the operations of a SCEP server."""
+"""The network side of scep-submit: the operations of a SCEP server."""

@@ -8,10 +8,10 @@ from typing import Final
 
 from cryptography import x509
 
+from certmonger_helpers.address import shown
 from certmonger_helpers.protocol import HelperError, Unconfigured, Unreachable
-from certmonger_helpers.scep.address import shown
-from certmonger_helpers.scep.server import ScepServer, readable_start
-from certmonger_helpers.scep.transport import HttpResponse
+from certmonger_helpers.scep.server import ScepServer
+from certmonger_helpers.transport import HttpResponse
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.scep.bag import certificates_in
 from certmongerd.scep.certificates import is_ca, is_self_signed
@@ -80,7 +80,7 @@ def _certificates(server: ScepServer, response: HttpResponse) -> tuple[x509.Cert
     try:
         return certificates_in(response.body)
     except RemoteProtocolError as exc:
-        text = readable_start(response.body)
+        text = response.first_line
         quoted = f" ({text})" if text else ""
         raise Unreachable(
             f"{shown(server.url)} answered GetCACert without a usable certificate: {exc}{quoted}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from certmonger_helpers.protocol import HelperError, Rejected, Unconfigured, Unreachable
-from certmonger_helpers.scep.address import shown
-from certmonger_helpers.scep.transport import HttpClient, HttpRequest, HttpResponse, Limits
+from certmonger_helpers.address import shown
+from certmonger_helpers.protocol import HelperError, Rejected, Unreachable
+from certmonger_helpers.transport import HttpClient, HttpRequest, HttpResponse
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.caps import MAX_CAPABILITIES_BYTES, Capabilities
 from certmongerd.scep.signed import parse_signed
@@ -18,8 +18,10 @@ _log = logging.getLogger(__name__)
 MESSAGE_CONTENT_TYPE: Final = "application/x-pki-message"
 _POST_REFUSED: Final = frozenset({400, 405, 501})
 _GET_REFUSED: Final = frozenset({414, 431})
-_RETRYABLE: Final = frozenset({408, 429})
-_SHOWN_TEXT: Final = 160
+_MAX_CAPABILITIES_ANSWER: Final = 64 * 1024
+"""More is refused; more than 1 KiB already means no capabilities."""
+_MAX_CERTIFICATES_ANSWER: Final = 256 * 1024
+_MAX_MESSAGE_ANSWER: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,16 @@ class ScepServer:
     url: str
     identifier: str
     """Sent with GetCACaps, GetCACert and GetCACertChain; empty is sent as empty."""
-    limits: Limits
 
     async def get_ca_caps(self) -> bytes | None:
         """The body of a GetCACaps answer; None when the server does not know the operation.
 
         Raises Unreachable, also for answers that a later attempt can change.
         """
-        response = await self._get("GetCACaps", self.identifier, self.limits.capabilities_bytes)
+        response = await self._get("GetCACaps", self.identifier, _MAX_CAPABILITIES_ANSWER)
         if response.status == 200:
             return response.body if _is_word_list(response.body) else None
-        if _is_retryable(response.status):
+        if response.is_retryable:
             raise Unreachable(self._complaint("GetCACaps", response))
         return None
 
@@ -57,16 +58,16 @@ class ScepServer:
     async def get_ca_cert(self, identifier: str | None = None) -> HttpResponse:
         """The answer to GetCACert, whatever its status."""
         return await self._get(
-            "GetCACert", self.identifier if identifier is None else identifier, self.limits.certificates_bytes
+            "GetCACert", self.identifier if identifier is None else identifier, _MAX_CERTIFICATES_ANSWER
         )
 
     async def get_ca_cert_chain(self) -> HttpResponse:
         """The answer to GetCACertChain, whatever its status."""
-        return await self._get("GetCACertChain", self.identifier, self.limits.certificates_bytes)
+        return await self._get("GetCACertChain", self.identifier, _MAX_CERTIFICATES_ANSWER)
 
     async def get_next_ca_cert(self) -> HttpResponse:
         """The answer to GetNextCACert, whatever its status."""
-        return await self._get("GetNextCACert", self.identifier, self.limits.certificates_bytes)
+        return await self._get("GetNextCACert", self.identifier, _MAX_CERTIFICATES_ANSWER)
 
     async def pki_operation(self, message: bytes, capabilities: Capabilities) -> bytes:
         """Send the DER *message*; the body of an answer that is a signed message, whatever its status and type.
@@ -88,7 +89,7 @@ class ScepServer:
     def complain(self, operation: str, response: HttpResponse) -> Rejected | Unreachable:
         """The error for an answer of *operation* whose status is not 200."""
         text = self._complaint(operation, response)
-        return Unreachable(text) if _is_retryable(response.status) else Rejected(text)
+        return Unreachable(text) if response.is_retryable else Rejected(text)
 
     @staticmethod
     def _may_retry(status: int, capabilities: Capabilities) -> bool:
@@ -105,7 +106,7 @@ class ScepServer:
     async def _get_message(self, message: bytes) -> HttpResponse:
         """PKIOperation by GET."""
         encoded = base64.b64encode(message).decode("ascii")
-        return await self._get("PKIOperation", encoded, self.limits.message_bytes)
+        return await self._get("PKIOperation", encoded, _MAX_MESSAGE_ANSWER)
 
     async def _post_message(self, message: bytes) -> HttpResponse:
         """PKIOperation by POST."""
@@ -114,13 +115,13 @@ class ScepServer:
             method="POST",
             body=message,
             content_type=MESSAGE_CONTENT_TYPE,
-            max_bytes=self.limits.message_bytes,
+            max_bytes=_MAX_MESSAGE_ANSWER,
         )
         return await self.client.send(request)
 
     def _complaint(self, operation: str, response: HttpResponse) -> str:
         """One line about an answer that cannot be used."""
-        text = readable_start(response.body)
+        text = response.first_line
         described = f": {text}" if text else ""
         return f"{shown(self.url)} answered {operation} with HTTP {response.status}{described}"
 
@@ -133,33 +134,11 @@ def operation_url(url: str, operation: str, message: str | None) -> str:
     return f"{base}{query}" if message is None else f"{base}{query}&message={quote(message, safe='')}"
 
 
-def check_url(url: str) -> str:
-    """*url* if it is one of HTTP. Raises Unconfigured."""
-    scheme, separator, rest = url.strip().partition("://")
-    if scheme.lower() not in {"http", "https"} or not separator or not rest.strip("/") or any(map(str.isspace, rest)):
-        raise Unconfigured(f'The SCEP URL "{url}" is not an http:// or https:// URL')
-    return url.strip()
-
-
-def readable_start(body: bytes) -> str:
-    """The first line of a text body, shortened; empty for binary ones."""
-    text = body[:1024].decode("utf-8", "replace").strip()
-    first = text.splitlines()[0].strip() if text else ""
-    if "\ufffd" in first or not first.isprintable():
-        return ""
-    return first[:_SHOWN_TEXT]
-
-
 def _is_word_list(body: bytes) -> bool:
     """Whether a 200 answer to GetCACaps is a list of words, possibly empty."""
     if len(body) > MAX_CAPABILITIES_BYTES:
         return False
     return not body.strip() or not Capabilities.parse(body).is_empty
-
-
-def _is_retryable(status: int) -> bool:
-    """Whether a later attempt can change an HTTP status."""
-    return status in _RETRYABLE or status >= 500
 
 
 def _is_signed(body: bytes) -> bool:

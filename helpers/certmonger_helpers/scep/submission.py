@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
+from certmonger_helpers.address import shown
 from certmonger_helpers.protocol import ExitStatus as Status
 from certmonger_helpers.protocol import Rejected, Reply, Unreachable
-from certmonger_helpers.scep.address import shown
 from certmonger_helpers.scep.material import NeedMessages, armour
 from certmonger_helpers.scep.server import ScepServer
 from certmonger_helpers.scep.trace import trace_message

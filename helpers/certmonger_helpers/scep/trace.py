@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from certmonger_helpers.address import shown
 from certmonger_helpers.protocol import Answer, HelperInput, Reply, Unconfigured, failure_reply
-from certmonger_helpers.scep.address import shown
 from certmongerd.scep.describe import describe_message
 
 _TRACED: Final = logging.getLogger("certmonger_helpers")

@@ -1,4 +1,4 @@
-"""The HTTP client of scep-submit: limits, redirects, trust."""
+"""The HTTP client of the helpers: limits, redirects, trust."""
 
 from pathlib import Path
 
@@ -10,13 +10,14 @@ from scep_rig import tls_server
 from scep_run import RunHelper
 
 from certmonger_helpers.protocol import HelperError, Unreachable
-from certmonger_helpers.scep.transport import HttpClient, HttpRequest, HttpResponse, Limits
+from certmonger_helpers.tls import TlsSettings
+from certmonger_helpers.transport import HttpClient, HttpRequest, HttpResponse, Limits
 
 SHORT = Limits(connect_s=0.3, exchange_s=0.3)
 
 
-async def fetch(url: str, *, ca_file: Path | None = None, limits: Limits = SHORT) -> HttpResponse:
-    async with HttpClient(ca_file=None if ca_file is None else str(ca_file), limits=limits) as client:
+async def fetch(url: str, *, limits: Limits = SHORT) -> HttpResponse:
+    async with HttpClient(tls=TlsSettings(), limits=limits) as client:
         return await client.send(HttpRequest(url=f"{url}?operation=GetCACaps", max_bytes=1000))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname
 from certmongerd.core.model import Ca, CertStorage, KeyStorage, Request, StorageType, Template
 from certmongerd.core.states import State
@@ -173,6 +174,22 @@ def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
     assert (loaded[name].autorenew, loaded[name].monitor) == (False, True)
     assert loaded[name].ca_error == request.ca_error
     assert loaded[name].ca_cookie.rstrip("\n") == request.ca_cookie
+
+
+def test_certmonger_does_not_look_at_histories(certmonger: Certmonger) -> None:
+    repository = certmonger.repository()
+    name = repository.create_request(tracked("known", certmonger.root), NOW)
+    repository.histories.append(name, [HistoryEntry(at=NOW, event="begin", state="MONITORING")])
+    history = repository.histories.path(name)
+    # Were it read, there would be a second request.
+    history.write_text(repository.request_path(name).read_text().replace("id=known", "id=read by mistake"))
+    content = history.read_bytes()
+    certmonger.start()
+
+    assert certmonger.listed() == {"known": "MONITORING"}
+    assert certmonger.getcert("stop-tracking", "-i", "known").returncode == 0
+    assert certmonger.listed() == {}
+    assert history.read_bytes() == content
 
 
 def test_a_default_ca_that_we_wrote_does_not_end_certmonger(certmonger: Certmonger) -> None:

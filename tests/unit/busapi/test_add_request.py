@@ -190,8 +190,10 @@ async def test_databases_are_normalised_without_their_prefix(
     assert (storage.location, storage.nickname, storage.token) == (f"sql:{tmp_path}", "n", "t")
 
 
-async def test_hooks_belong_to_the_caller(api: CertmongerApi, service: FakeService, base: dict[str, Variant]) -> None:
-    await Client(api, Caller(uid=65534, pid=99)).add(base | {"cert-presave-command": s("/bin/true")})
+async def test_hooks_belong_to_the_caller(
+    nobodys_api: CertmongerApi, service: FakeService, base: dict[str, Variant]
+) -> None:
+    await Client(nobodys_api, Caller(uid=65534, pid=99)).add(base | {"cert-presave-command": s("/bin/true")})
 
     assert only(service).pre_save == Hook(command="/bin/true", uid="65534")
 

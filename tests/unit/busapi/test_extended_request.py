@@ -21,6 +21,15 @@ async def test_an_explanation_is_pairs_of_label_and_text(client: Client, base: d
     assert [tuple(fact) for fact in facts] == [("state", "NEWLY_ADDED")]  # type: ignore[attr-defined]
 
 
+async def test_a_history_is_structures_with_unix_times(client: Client, base: dict[str, Variant]) -> None:
+    path = await client.add(base)
+    (entries,) = await client.call(path, EXTENDED_REQUEST_INTERFACE, "history")
+    assert [tuple(entry) for entry in entries] == [  # type: ignore[attr-defined]
+        (1795431600, "begin", "NEWLY_ADDED", 0, "", 0),
+        (1795431600, "unreachable", "NEWLY_ADDED", 2, "no", 1795431660),
+    ]
+
+
 @pytest.mark.parametrize(
     ("member", "arguments", "query"),
     [

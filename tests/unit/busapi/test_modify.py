@@ -108,9 +108,9 @@ async def test_going_back_to_rsa_gives_a_size_fit_for_rsa(client: Client, servic
 
 
 async def test_hooks_belong_to_whoever_set_them(
-    api: CertmongerApi, client: Client, service: FakeService, path: str
+    nobodys_api: CertmongerApi, client: Client, service: FakeService, path: str
 ) -> None:
-    await Client(api, Caller(uid=65534)).modify(
+    await Client(nobodys_api, Caller(uid=65534)).modify(
         path, {"cert-presave-command": s("/bin/a"), "cert-postsave-command": s("/bin/b")}
     )
     await client.modify(path, {"cert-postsave-command": s("/bin/c")})

@@ -4,35 +4,37 @@ import asyncio
 import logging
 import ssl
 import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from certmonger_helpers.protocol import Unconfigured, Unreachable
-from certmonger_helpers.scep.address import origin, shown
+from certmonger_helpers.address import origin, shown
+from certmonger_helpers.outcome import Unconfigured, Unreachable
+from certmonger_helpers.tls import TlsSettings, tls_context
 from certmongerd import __version__
 
 _log = logging.getLogger(__name__)
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_RETRYABLE: Final = frozenset({408, 425, 429})
 _CHUNK_BYTES: Final = 65536
 _SHOWN_URL: Final = 200
+_SHOWN_TEXT: Final = 160
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a server may cost. Sizes are per body."""
+    """What a server may cost in time, seconds. Sizes are per body, see `HttpRequest.max_bytes`."""
 
     connect_s: float = 30.0
     exchange_s: float = 120.0
     run_s: float = 240.0
     """All exchanges of one run together."""
-    capabilities_bytes: int = 64 * 1024
-    """More is refused; more than 1 KiB already means no capabilities."""
-    certificates_bytes: int = 256 * 1024
-    message_bytes: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,15 @@ class HttpRequest:
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Further headers. They may hold credentials, so they are not shown."""
     max_bytes: int
+    """A longer body of the answer is refused."""
+
+
+def _no_headers() -> CIMultiDictProxy[str]:
+    """No headers at all."""
+    return CIMultiDictProxy(CIMultiDict())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,31 +64,32 @@ class HttpResponse:
     content_type: str
     """Lower case, without parameters; empty when missing."""
     body: bytes = field(repr=False)
+    headers: CIMultiDictProxy[str] = field(default_factory=_no_headers, repr=False)
+    """All headers, by names in any case."""
 
+    @property
+    def is_retryable(self) -> bool:
+        """Whether a later attempt can bring another status."""
+        return self.status in _RETRYABLE or self.status >= 500
 
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Trust for HTTPS: only the certificates in *ca_file* if given, else the system's; host names are checked.
-
-    Raises Unconfigured when the file cannot be used.
-    """
-    if ca_file is None:
-        return ssl.create_default_context()
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except ssl.SSLError as exc:
-        raise Unconfigured(f"{ca_file} has no usable CA certificates") from exc
-    except OSError as exc:
-        raise Unconfigured(f"{ca_file} cannot be read: {exc.strerror}") from exc
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may name an intermediate, or the server itself
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # private CAs lack identifiers that strictness asks for
-    return context
+    @property
+    def first_line(self) -> str:
+        """The first line of a text body, shortened; empty for binary ones."""
+        text = self.body[:1024].decode("utf-8", "replace").strip()
+        first = text.splitlines()[0].strip() if text else ""
+        if "\ufffd" in first or not first.isprintable():
+            return ""
+        return first[:_SHOWN_TEXT]
 
 
 class HttpClient:
-    """Sends requests. An asynchronous context manager; every use of it is one trust and one set of limits."""
+    """Sends requests. An asynchronous context manager; every use of it is one trust and one set of limits.
 
-    def __init__(self, *, ca_file: str | None, limits: Limits) -> None:
-        self._tls = tls_context(ca_file)
+    Raises Unconfigured when a file that *tls* names cannot be used.
+    """
+
+    def __init__(self, *, tls: TlsSettings, limits: Limits) -> None:
+        self._tls = tls_context(tls)
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
@@ -131,26 +142,44 @@ class HttpClient:
         if request.body:
             _log.debug("with %d bytes of type %s", len(request.body), request.content_type)
         target = URL(url, encoded=True)
-        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        typed = {"Content-Type": request.content_type} if request.content_type else {}
         async with self._session.request(
             request.method,
             target,
             data=request.body if request.method == "POST" else None,
-            headers=headers,
+            headers={**request.headers, **typed},
             allow_redirects=False,
             proxy=_proxy_for(target),
         ) as answer:
             if answer.status in _REDIRECTS and "Location" in answer.headers:
-                return HttpResponse(status=answer.status, content_type="", body=b""), _redirect(
-                    target, answer.headers["Location"]
-                )
+                location = _redirect(target, answer.headers["Location"], with_port="Authorization" in request.headers)
+                return HttpResponse(status=answer.status, content_type="", body=b""), location
             response = HttpResponse(
                 status=answer.status,
                 content_type=answer.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
                 body=await _read(answer.content, request.max_bytes, url),
+                headers=answer.headers,
             )
         _log.info("HTTP %d, %s, %d bytes", response.status, response.content_type or "no type", len(response.body))
         return response, None
+
+
+def run_with_client(
+    task: Callable[[HttpClient], Awaitable[_Result]], *, url: str, tls: TlsSettings, limits: Limits
+) -> _Result:
+    """Run *task*, which asks the server at *url*, to its end, within the time limit of a run.
+
+    Raises Unreachable when the time is over, and what *task* raises.
+    """
+
+    async def bounded() -> _Result:
+        async with asyncio.timeout(limits.run_s), HttpClient(tls=tls, limits=limits) as client:
+            return await task(client)
+
+    try:
+        return asyncio.run(bounded())
+    except TimeoutError as exc:
+        raise Unreachable(f"{shown(url)} did not answer within the time limit") from exc
 
 
 async def _read(stream: aiohttp.StreamReader, limit: int, url: str) -> bytes:
@@ -163,10 +192,15 @@ async def _read(stream: aiohttp.StreamReader, limit: int, url: str) -> bytes:
     return bytes(body)
 
 
-def _redirect(source: URL, location: str) -> str:
-    """The absolute target of a redirect. Raises Unreachable when it leads to another host or scheme."""
+def _redirect(source: URL, location: str, *, with_port: bool) -> str:
+    """The absolute target of a redirect.
+
+    Raises Unreachable when it leads to another host or scheme, or, *with_port*, to another port: credentials are for
+    one server.
+    """
     target = source.join(URL(location, encoded=True))
-    if (target.scheme, target.host) != (source.scheme, source.host):
+    same_server = (target.scheme, target.host) == (source.scheme, source.host)
+    if not same_server or (with_port and target.port != source.port):
         raise Unreachable(f"{origin(str(source))} redirects to {origin(str(target))}, which is not followed")
     return str(target)
 

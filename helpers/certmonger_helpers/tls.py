@@ -1,0 +1,77 @@
+"""TLS of the enrolment helpers: whom to trust, and with which certificate to prove who one is."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from certmonger_helpers.outcome import Unconfigured
+from certmongerd.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """What a helper's options say about TLS; nothing means: the host's store, and no client certificate."""
+
+    ca_file: str | None = None
+    """PEM; only its certificates are trusted, roots or not."""
+    ca_directory: str | None = None
+    """Certificates under names that are hashes, as `openssl rehash` makes them."""
+    certificate_file: str | None = None
+    """The client's certificate, PEM, with further ones of its chain."""
+    key_file: str | None = None
+    """The client's key; None: it is in *certificate_file*, too."""
+    key_password: Secret | None = None
+
+
+def tls_context(settings: TlsSettings) -> ssl.SSLContext:
+    """The context for connections to an https server, whose name is checked.
+
+    Raises Unconfigured when a file cannot be used.
+    """
+    context = _trusting(settings.ca_file, settings.ca_directory)
+    if settings.certificate_file is not None:
+        _present(context, settings.certificate_file, settings.key_file, settings.key_password)
+    elif settings.key_file is not None:
+        raise Unconfigured(f"There is a key for TLS ({settings.key_file}), but no certificate")
+    return context
+
+
+def _trusting(ca_file: str | None, ca_directory: str | None) -> ssl.SSLContext:
+    """A context that trusts the given certificates only; without any, the host's store."""
+    if ca_file is None and ca_directory is None:
+        return ssl.create_default_context()
+    if ca_directory is not None and not Path(ca_directory).is_dir():
+        raise Unconfigured(f"{ca_directory} is not a directory")
+    try:
+        context = ssl.create_default_context(cafile=ca_file, capath=ca_directory)
+    except ssl.SSLError as exc:
+        raise Unconfigured(f"{ca_file} has no usable CA certificates") from exc
+    except OSError as exc:
+        raise Unconfigured(f"{ca_file} cannot be read: {exc.strerror}") from exc
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may name an intermediate, or the server itself
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # private CAs lack identifiers that strictness asks for
+    return context
+
+
+def _present(context: ssl.SSLContext, certificate_file: str, key_file: str | None, password: Secret | None) -> None:
+    """Let *context* prove who the client is. Raises Unconfigured."""
+    for path in (certificate_file, key_file or certificate_file):
+        try:
+            Path(path).read_bytes()
+        except OSError as exc:
+            raise Unconfigured(f"{path} cannot be read: {exc.strerror}") from exc
+
+    def revealed() -> str:  # OpenSSL would ask at the terminal if nothing answered
+        return password.reveal() if password is not None else ""
+
+    try:
+        context.load_cert_chain(certificate_file, key_file, revealed)
+    except (ssl.SSLError, ValueError) as exc:
+        where = certificate_file if key_file is None else f"{certificate_file} and {key_file}"
+        raise Unconfigured(f"{where} are not a certificate and its key for TLS: {_reason(exc)}") from exc
+
+
+def _reason(error: ssl.SSLError | ValueError) -> str:
+    """What OpenSSL found, in words where it has some."""
+    reason = getattr(error, "reason", None)
+    return reason.replace("_", " ").lower() if reason else str(error)
