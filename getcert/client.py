@@ -6,6 +6,7 @@ from typing import Final
 from certmongerd.api import (
     BUS_NAME,
     CA_INTERFACE,
+    DBUS_NAME,
     ERROR_ACCESS_DENIED,
     ERROR_DUPLICATE,
     ERROR_NAME_HAS_NO_OWNER,
@@ -20,8 +21,8 @@ from certmongerd.api import (
     ROOT_PATH,
 )
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
-from certmongerd.busapi.transport import Variant
-from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number
+from certmongerd.busapi.transport import Variant, WireMessage
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number, properties_of
 from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
@@ -32,14 +33,6 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
-
-
-def _plain(value: object) -> object:
-    return _plain(value.value) if isinstance(value, Variant) else value
-
-
-def _properties_of(values: Mapping[str, object]) -> Properties:
-    return Properties({name: _plain(value) for name, value in values.items()})
 
 
 _ManagedObjects = Mapping[str, Mapping[str, Mapping[str, object]]]
@@ -97,7 +90,7 @@ class Client:
         values = answer[0] if answer else {}
         if not isinstance(values, Mapping):
             raise CommandFailed("Error parsing server response.")
-        return _properties_of(values)
+        return properties_of(values)
 
     def _managed_objects(self) -> _ManagedObjects | None:
         """All objects in a single call; None when the daemon cannot do that.
@@ -124,7 +117,7 @@ class Client:
         if managed is None:
             return [(path, self._properties(path, interface)) for path in self._paths(member)]
         found = [
-            (path, _properties_of(interfaces[interface]))
+            (path, properties_of(interfaces[interface]))
             for path, interfaces in managed.items()
             if interface in interfaces
         ]
@@ -257,14 +250,46 @@ class Client:
         except BusError:
             return False
         except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+            raise self._lost() from exc
         return True
+
+    def subscribe_to_all(self) -> bool:
+        """Ask for all signals of the daemon, and for news of the daemon itself; False as for `subscribe`."""
+        changes = f"type='signal',sender='{BUS_NAME}',path_namespace='{ROOT_PATH}'"
+        owner = f"type='signal',sender='{DBUS_NAME}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+        try:
+            for rule in (changes, owner):
+                self._connection.add_match(rule)
+        except BusError:
+            return False
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+        return True
+
+    def next_signal(self, timeout_s: float) -> WireMessage | None:
+        """The next signal, None when none comes within *timeout_s* seconds."""
+        try:
+            return self._connection.next_signal(timeout_s)
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+
+    @staticmethod
+    def daemon_came_or_went(signal: WireMessage) -> bool | None:
+        """Whether a daemon is there now, None when *signal* is about something else."""
+        if signal.interface != DBUS_NAME or signal.member != "NameOwnerChanged" or signal.body[:1] != (BUS_NAME,):
+            return None
+        return bool(signal.body[2])
+
+    def forget(self) -> None:
+        """Read all objects again when they are asked for next."""
+        self._managed = None
+
+    @staticmethod
+    def _lost() -> CommandFailed:
+        return CommandFailed(f"No response received from {BUS_NAME} service.")
 
     def pause(self, timeout_s: float) -> None:
         """Sleep until a signal comes, at most *timeout_s* seconds; a burst of signals counts as one."""
-        try:
-            if self._connection.next_signal(timeout_s) is not None:
-                while self._connection.next_signal(0) is not None:
-                    pass
-        except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+        if self.next_signal(timeout_s) is not None:
+            while self.next_signal(0) is not None:
+                pass

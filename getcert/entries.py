@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from certmongerd.api import CA_PATH_PREFIX
+from certmongerd.busapi.transport import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,15 @@ class Properties:
     def flag(self, name: str) -> bool:
         """A boolean."""
         return self.values.get(name) is True
+
+
+def properties_of(values: Mapping[str, object]) -> Properties:
+    """Properties as they come over the bus."""
+    return Properties({name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: object) -> object:
+    return _plain(value.value) if isinstance(value, Variant) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "refresh": Command("refresh", "ask the CA now about requests it has not answered"),
     "list": Command("list_requests", "show certificates and requests"),
     "status": Command("status", "tell by the exit status how a request stands"),
+    "show": Command("show", "show certificate, chain and signing request in readable form"),
+    "watch": Command("watch", "follow live what happens"),
     "why": Command("why", "explain how a request stands, and what happens next"),
     "history": Command("history", "show what happened to a request, and when"),
     "get-cert": Command("get_cert", "have a SCEP server send a certificate again"),

@@ -106,6 +106,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     # Waiting.
     "wait": _flag("w", "wait", "wait until the certificate is there or cannot be had"),
     "wait_timeout": _number("", "wait-timeout", "SECONDS", "wait no longer than this"),
+    "watch_timeout": _number("", "timeout", "SECONDS", "end after this time"),
     # Listing and refreshing.
     "requests_only": _flag("r", "requests-only", "only what has no certificate yet or is being renewed"),
     "tracking_only": _flag("t", "tracking-only", "only what has its certificate"),
