@@ -1,12 +1,11 @@
 """getcert apply and certmonger.conf.d: a host's certificates as documents declare them."""
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from cryptography import x509
-from daemon_under_test import BIN, DaemonUnderTest
+from daemon_under_test import BIN, DaemonUnderTest, wait_until
 
 MakeDaemon = Callable[..., DaemonUnderTest]
 
@@ -27,20 +26,6 @@ def drop_in(daemon: DaemonUnderTest, name: str) -> Path:
     directory = daemon.root / "config" / "certmonger.conf.d"
     directory.mkdir(exist_ok=True)
     return directory / name
-
-
-def reload(daemon: DaemonUnderTest) -> None:
-    """SIGHUP, and wait until it had its effect."""
-    before = daemon.log.read_text().count("read again")
-    daemon.hang_up()
-    wait_until(lambda: daemon.log.read_text().count("read again") > before)
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def is_monitored(daemon: DaemonUnderTest, name: str) -> bool:
@@ -66,7 +51,7 @@ def test_a_file_is_applied_and_applied_again(make_daemon: MakeDaemon) -> None:
     done = apply(daemon, first)
     assert (done.returncode, done.stdout) == (0, 'Request "web" added.\n')
     certificate, key = daemon.certs / "web.crt", daemon.certs / "web.key"
-    wait_until(lambda: is_monitored(daemon, "web"))
+    daemon.wait_for("web")
     key_content, certificate_content = key.read_bytes(), certificate.read_bytes()
     again = apply(daemon, first)
     assert (again.returncode, again.stdout) == (0, "Everything is as declared.\n")
@@ -108,17 +93,17 @@ def test_drop_ins_are_applied_at_the_start_and_on_hangup(make_daemon: MakeDaemon
     requests.write_text(web(daemon))
     drop_in(daemon, "30-not-yaml.txt").write_text("colour: red")
     daemon.start()
-    wait_until(lambda: is_monitored(daemon, "web"))
+    daemon.wait_for("web")
     assert "CA 'corp'" in daemon.getcert("list-cas").stdout
     before = (daemon.certs / "web.crt").read_bytes()
-    reload(daemon)
+    daemon.reload()
     assert (daemon.certs / "web.crt").read_bytes() == before
     requests.write_text(web(daemon, "dns: [new.example.org]"))
-    reload(daemon)
+    daemon.reload()
     wait_until(lambda: is_monitored(daemon, "web") and names_in(daemon.certs / "web.crt") == ["new.example.org"])
     requests.unlink()
     cas.unlink()
-    reload(daemon)
+    daemon.reload()
     assert daemon.getcert("status", "-i", "web").returncode == 1
     assert "CA 'corp'" not in daemon.getcert("list-cas").stdout
 
@@ -128,9 +113,9 @@ def test_nothing_is_pruned_without_being_asked_for(make_daemon: MakeDaemon) -> N
     path = drop_in(daemon, "web.yaml")
     path.write_text(web(daemon))
     daemon.start()
-    wait_until(lambda: is_monitored(daemon, "web"))
+    daemon.wait_for("web")
     path.unlink()
-    reload(daemon)
+    daemon.reload()
     assert 'Request "web" is no longer declared; it is still tracked.' in daemon.log.read_text()
     assert is_monitored(daemon, "web")
 
@@ -140,7 +125,7 @@ def test_mistakes_in_drop_ins_keep_all_of_them_from_being_applied_and_nothing_el
     path = drop_in(daemon, "web.yaml")
     path.write_text(web(daemon))
     daemon.start()
-    wait_until(lambda: is_monitored(daemon, "web"))
+    daemon.wait_for("web")
     bad = drop_in(daemon, "bad.yaml")
     bad.write_text("requests:\n- id: [\n")
     unsafe = drop_in(daemon, "unsafe.yaml")
@@ -166,7 +151,7 @@ def test_mistakes_in_drop_ins_keep_all_of_them_from_being_applied_and_nothing_el
     lines = checked.stdout.splitlines()
     assert len(lines) == len(found)
     assert all(line.startswith(expected) for line, expected in zip(lines, found, strict=True)), lines
-    reload(daemon)
+    daemon.reload()
     log = daemon.log.read_text()
     assert all(expected in log for expected in found)
     assert is_monitored(daemon, "web"), "what was declared before is not pruned while there are mistakes"
@@ -189,7 +174,7 @@ def test_a_hook_of_a_drop_in_runs_as_the_daemons_user(make_daemon: MakeDaemon) -
     hook.chmod(0o755)
     drop_in(daemon, "web.yaml").write_text(web(daemon, f"after-command: {hook}"))
     daemon.start()
-    wait_until(lambda: is_monitored(daemon, "web"))
+    daemon.wait_for("web")
     assert trace.read_text() == f"{daemon.root.stat().st_uid}\n"
 
 
