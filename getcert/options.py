@@ -77,6 +77,8 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "ca_file": _text("F", "ca-file", "FILE", "file that receives the CA's certificates; may be repeated"),
     "before_command": _text("B", "before-command", "COMMAND", "run this before each saving of the certificate"),
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
+    "notification_method": _text("", "notification-method", "METHOD", "syslog, mail, command, stdout or none"),
+    "notification_destination": _text("", "notification-destination", "WHERE", "priority, addresses or command for it"),
     # Key and renewal.
     "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
     "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),

@@ -28,6 +28,8 @@ _TEXTS: Final = {
     "issuer": "template-issuer",
     "before_command": "cert-presave-command",
     "after_command": "cert-postsave-command",
+    "notification_method": "notification-method",
+    "notification_destination": "notification-destination",
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
 _MODES: Final = {"key_perms": "key-perms", "cert_perms": "cert-perms"}

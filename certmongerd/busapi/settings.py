@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from certmongerd.busapi.entries import flag_of, number_of, text_of, texts_of
+from certmongerd.busapi.notification import NOTIFICATION_PROPERTIES
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
+from certmongerd.config.settings import notification_method
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
@@ -189,6 +191,21 @@ def _mode(key: str, mode: int) -> int:
     return mode
 
 
+def _notification_method(word: str) -> str:
+    if not word:
+        return word
+    try:
+        return notification_method(word).value
+    except InvalidValue as exc:
+        raise InvalidValue("notification-method", f"The notification method {exc.reason}.") from exc
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise InvalidValue("notification-destination", "The destination of notifications has control characters.")
+    return text
+
+
 def _ms_template(text: str) -> str:
     if text and not _MS_TEMPLATE.fullmatch(text):
         raise InvalidValue("template-ms-certificate-template", f"Invalid V2 certificate template specifier: {text}")
@@ -286,6 +303,16 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
         lambda r, v, caller: replace(r, post_save=hook(v, caller)),
         "cert-postsave-command",
         "cert-postsave-uid",
+    ),
+    _text(
+        ("notification-method",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, method=_notification_method(v))),
+        *NOTIFICATION_PROPERTIES,
+    ),
+    _text(
+        ("notification-destination",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, destination=_one_line(v))),
+        *NOTIFICATION_PROPERTIES,
     ),
     _texts(("root-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, root_files=v))),
     _texts(("root-other-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, other_root_files=v))),

@@ -209,6 +209,15 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """How people want to be told of one request; what is empty is the configuration's affair."""
+
+    method: str = ""
+    """A word of `notification_method` in certmonger.conf."""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaCertLocations:
     """Where CA certificates are to be stored."""
 
@@ -260,6 +269,7 @@ class Request:
     pre_save: Hook = Hook()
     post_save: Hook = Hook()
     ca_certs: CaCertLocations = CaCertLocations()
+    notification: Notification = Notification()
     declared_by: str = ""
     """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)

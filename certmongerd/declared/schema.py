@@ -77,6 +77,8 @@ SETTINGS: Final[Mapping[str, Key]] = {
     "challenge-password-file": Key("template-challenge-password-file", text),
     "before-command": Key("cert-presave-command", text),
     "after-command": Key("cert-postsave-command", text),
+    "notification-method": Key("notification-method", text),
+    "notification-destination": Key("notification-destination", text),
     "ca-file": Key("root-cert-files", texts),
     "other-root-file": Key("root-other-cert-files", texts),
     "chain-file": Key("other-cert-files", texts),

@@ -37,6 +37,7 @@ SAVING: Final = (
         "nss_user",
     ),
 )
+NOTIFICATION: Final = ("Notifications, if not as configured", ("notification_method", "notification_destination"))
 WAITING: Final = ("Waiting", ("wait", "wait_timeout"))
 CHOSEN: Final[Groups] = (BY_ID, IN_DATABASE, IN_FILE)
 """The ways to choose an existing request."""
