@@ -50,7 +50,7 @@ def read_state(repository: Repository, helper_dir: str) -> LoadedState:
     )
 
 
-def policy_of(settings: Settings, now: datetime) -> Policy:
+def policy_of(settings: Settings, now: datetime, host_name: str) -> Policy:
     """The decisions' part of *settings*; calendar durations are counted from *now*."""
     lifetime = settings.max_key_lifetime
     return Policy(
@@ -60,6 +60,7 @@ def policy_of(settings: Settings, now: datetime) -> Policy:
         key_expires_at=lifetime.add_to if lifetime is not None else None,
         challenge_password_otp=settings.challenge_password_otp,
         default_ca=CaName(settings.default_ca),
+        spread_seed=host_name if settings.spread else None,
     )
 
 
@@ -74,6 +75,7 @@ class Daemon:
         helper_dir = helper_directory()
         self._paths = paths
         self._settings = settings
+        self._host_name = socket.getfqdn()
         self._executor = Executor()
         self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
@@ -102,7 +104,7 @@ class Daemon:
             find_ca=self._find_ca,
             other_locations=self._locations_sharing_ca,
             base_environment=environment,
-            host_name=socket.getfqdn(),
+            host_name=self._host_name,
         )
         histories = HistoryKeeper(self._repository.histories, self._registry, self._executor)
         self.engine = Engine(
@@ -140,7 +142,7 @@ class Daemon:
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
-        self._registry.policy = policy_of(settings, self._registry.clock.now())
+        self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 
     async def load(self) -> None:
@@ -153,7 +155,8 @@ class Daemon:
         await self.engine.begin()
 
     async def close(self) -> None:
-        """End helpers and threads."""
+        """End requests' work, helpers and threads; what was under way is done again after the next start."""
+        self.engine.stop()
         await self._launcher.close()
         await self.engine.histories.flush()
         self._executor.close()

@@ -43,7 +43,8 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line, for reading it and for the manual."""
     parser = _Parser(
         prog="certmongerd",
         description="Obtains, tracks and renews X.509 certificates.",
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def parse_options(argv: Sequence[str]) -> Options:
     """Read *argv* (without the program name). Raises SystemExit(1) after printing what is wrong."""
-    parser = _parser()
+    parser = make_parser()
     given = parser.parse_args(argv)
     timeout = given.bus_activation_timeout or 0
     if given.no_bus_activation_timeout:

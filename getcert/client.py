@@ -1,7 +1,8 @@
 """The daemon's D-Bus interface as methods; errors become what the user reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 from certmongerd.api import (
     BUS_NAME,
@@ -12,6 +13,7 @@ from certmongerd.api import (
     ERROR_NAME_HAS_NO_OWNER,
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
+    ERROR_UNKNOWN_METHOD,
     EXTENDED_REQUEST_INTERFACE,
     EXTENDED_ROOT_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
@@ -20,7 +22,7 @@ from certmongerd.api import (
     ROOT_INTERFACE,
     ROOT_PATH,
 )
-from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
+from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable, Call
 from certmongerd.busapi.transport import Variant, WireMessage
 from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number, properties_of
 from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
@@ -33,6 +35,14 @@ _HINTS: Final[Mapping[str, str]] = {
 }
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
+
+
+def _mapping(answer: Sequence[object]) -> Mapping[str, Any]:
+    """The dictionary that is the only value of an answer. Raises CommandFailed."""
+    values = answer[0] if answer else {}
+    if not isinstance(values, Mapping):
+        raise CommandFailed("Error parsing server response.")
+    return values
 
 
 _ManagedObjects = Mapping[str, Mapping[str, Mapping[str, object]]]
@@ -62,8 +72,14 @@ class Client:
     def _raw_call(
         self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
     ) -> tuple[object, ...]:
-        try:
+        with self._reported():
             return self._connection.call(BUS_NAME, path, interface, member, signature, body, timeout_s=CALL_TIMEOUT_S)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Turn the loss of the connection into what the user reads."""
+        try:
+            yield
         except BusUnavailable as exc:
             lines = [f"No response received from {BUS_NAME} service."]
             if self._verbose:
@@ -86,11 +102,7 @@ class Client:
     # Objects.
 
     def _properties(self, path: str, interface: str) -> Properties:
-        answer = self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))
-        values = answer[0] if answer else {}
-        if not isinstance(values, Mapping):
-            raise CommandFailed("Error parsing server response.")
-        return properties_of(values)
+        return properties_of(_mapping(self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))))
 
     def _managed_objects(self) -> _ManagedObjects | None:
         """All objects in a single call; None when the daemon cannot do that.
@@ -107,15 +119,13 @@ class Client:
             # Older daemons do not know the interface, and their bus policy refuses it.
             self._has_object_manager = False
             return None
-        if not answer or not isinstance(answer[0], Mapping):
-            raise CommandFailed("Error parsing server response.")
-        self._managed = answer[0]
+        self._managed = _mapping(answer)
         return self._managed
 
     def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
         managed = self._managed_objects()
         if managed is None:
-            return [(path, self._properties(path, interface)) for path in self._paths(member)]
+            return self._objects_one_by_one(self._paths(member), interface)
         found = [
             (path, properties_of(interfaces[interface]))
             for path, interfaces in managed.items()
@@ -123,14 +133,53 @@ class Client:
         ]
         return sorted(found, key=lambda item: object_number(item[0]))
 
+    def _objects_one_by_one(self, paths: Sequence[str], interface: str) -> list[tuple[str, Properties]]:
+        """What is at *paths*, without objects that were removed in the meantime."""
+        calls = [Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,)) for path in paths]
+        with self._reported():
+            answers = self._connection.call_all(BUS_NAME, calls, timeout_s=CALL_TIMEOUT_S)
+        found = []
+        for path, answer in zip(paths, answers, strict=True):
+            if isinstance(answer, BusError):
+                if answer.name == ERROR_UNKNOWN_METHOD:
+                    continue
+                raise self._failure(answer)
+            found.append((path, properties_of(_mapping(answer))))
+        return found
+
     def _paths(self, member: str) -> list[str]:
         answer = self._call(ROOT_PATH, ROOT_INTERFACE, member)
         paths = answer[0] if answer else ()
         return [str(path) for path in paths] if isinstance(paths, Iterable) else []
 
-    def requests(self) -> list[RequestEntry]:
-        """All requests in the daemon's order."""
-        return [RequestEntry(*item) for item in self._objects("get_requests", REQUEST_INTERFACE)]
+    def _path_of(self, member: str, nickname: str) -> str:
+        """The path of the object called exactly *nickname*, empty when there is none."""
+        answer = self._call(ROOT_PATH, ROOT_INTERFACE, member, "s", (nickname,))
+        return str(answer[0]) if answer else ""
+
+    def requests(self, *, named: str | None = None) -> list[RequestEntry]:
+        """All requests in the daemon's order; only the one called *named*, if there is one spelled exactly so."""
+        path = self._path_of("find_request_by_nickname", named) if named and self._managed is None else ""
+        if path:
+            return [RequestEntry(path, self._properties(path, REQUEST_INTERFACE), self._extended(path))]
+        entries = self._objects("get_requests", REQUEST_INTERFACE)
+        managed = self._managed or {}
+        extended = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
+        return [RequestEntry(path, known, properties_of(extended.get(path, {}))) for path, known in entries]
+
+    def _extended(self, path: str) -> Properties:
+        """What certmonger does not know of a request: nothing from certmonger."""
+        try:
+            answer = self._raw_call(path, PROPERTIES_INTERFACE, "GetAll", "s", (EXTENDED_REQUEST_INTERFACE,))
+        except BusError:
+            return Properties({})
+        return properties_of(_mapping(answer))
+
+    def request_count(self) -> int:
+        """How many requests there are."""
+        if self._managed is None:
+            return len(self._paths("get_requests"))
+        return sum(REQUEST_INTERFACE in interfaces for interfaces in self._managed.values())
 
     def request(self, path: str) -> RequestEntry:
         """One request as it is now."""
@@ -140,10 +189,18 @@ class Client:
         """All CAs in the daemon's order."""
         return [CaEntry(*item) for item in self._objects("get_known_cas", CA_INTERFACE)]
 
+    def ca(self, path: str) -> CaEntry:
+        """One CA."""
+        if self._managed is not None and path in self._managed:
+            return CaEntry(path, properties_of(self._managed[path][CA_INTERFACE]))
+        return CaEntry(path, self._properties(path, CA_INTERFACE))
+
     def find_ca(self, name: str) -> CaEntry:
         """The CA called *name*, exactly or else without regard to case. Raises CommandFailed."""
-        cas = self.cas()
-        for ca in (*(ca for ca in cas if ca.nickname == name), *cas):
+        path = self._path_of("find_ca_by_nickname", name) if name else ""
+        if path:
+            return self.ca(path)
+        for ca in self.cas():
             if ca.nickname.lower() == name.lower():
                 return ca
         raise CommandFailed(f'No CA with name "{name}" found.')

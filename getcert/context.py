@@ -50,8 +50,10 @@ class Context:
         return self.pinned_ca or self.options.text("ca")
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, *, may_start_daemon: bool = True) -> Iterator[Client]:
         """Connect to the daemon while the block runs. Raises ConnectionFailed."""
         session = self.options.last_of("session", "system") == "session"
-        with daemon_client(self.environment, session=session, verbose=self.is_verbose) as client:
+        with daemon_client(
+            self.environment, session=session, verbose=self.is_verbose, may_start=may_start_daemon
+        ) as client:
             yield client

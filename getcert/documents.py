@@ -121,6 +121,8 @@ def request_document(entry: RequestEntry, ca: CaEntry | None, now: float) -> Doc
         "ca": None if ca is None else ca.nickname,
         "ca_error": _text(properties, "ca-error"),
         "submitted": time_of(properties.number("submitted-date")),
+        "next_attempt": time_of(entry.next_attempt),
+        "attempts": entry.attempts,
         "track": properties.flag("monitoring"),
         "auto_renew": properties.flag("autorenew"),
         "key": _key(properties),

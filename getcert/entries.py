@@ -50,11 +50,23 @@ class RequestEntry:
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells beyond certmonger's interface; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:
         """What the user calls it."""
         return self.properties.text("nickname")
+
+    @property
+    def next_attempt(self) -> int:
+        """Unix time at which it goes on by itself; 0 while it is at work, waits for somebody, or nothing is known."""
+        return self.extended.number("next-attempt")
+
+    @property
+    def attempts(self) -> int:
+        """Failures in a row."""
+        return self.extended.number("attempts")
 
     @property
     def status(self) -> str:

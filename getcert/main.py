@@ -40,6 +40,8 @@ class Command:
     summary: str
     edits_cas: bool = False
     """Not offered where the CA is pinned."""
+    operands: tuple[str, ...] = ()
+    """What the command takes besides options, as its help and shells name it; it checks them itself."""
 
     def load(self) -> CommandModule:
         """Import the module, which is put off until its command is called for."""
@@ -67,6 +69,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "list-cas": Command("list_cas", "show the CAs"),
     "modify-ca": Command("modify_ca", "change the helper program of a CA", edits_cas=True),
     "refresh-ca": Command("refresh_ca", "ask CAs for their certificates and profiles again"),
+    "completion": Command(
+        "completion", "print a script that lets a shell complete commands", operands=("bash", "zsh", "fish")
+    ),
     "remove-ca": Command("remove_ca", "forget a CA", edits_cas=True),
 }
 
@@ -114,14 +119,19 @@ def _run_command(program: str, verb: str, arguments: Sequence[str], environment:
             remarks=remarks,
             host=_host,
         )
-        _refuse_arguments(verb, options)
+        if not command.operands:
+            _refuse_arguments(verb, options)
         return module.run(context)
     except OptionListingRequested:
         _print(out, option_listing(program, verb, names))
         return EXIT_FAILURE
     except UsageError as exc:
         _print(remarks, exc.lines)
-        _print(remarks, command_help(program, verb, command.summary, module.GROUPS, without=without))
+        groups = module.GROUPS
+        _print(
+            remarks,
+            command_help(program, verb, command.summary, groups, operands=command.operands, without=without),
+        )
         return exc.status
     except CommandFailed as exc:
         _print(remarks, exc.lines)

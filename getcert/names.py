@@ -41,11 +41,16 @@ def key_usage_names(bits: str) -> str:
 
 
 def object_identifier(text: str) -> str:
-    """The dotted form of an OID given by name, by name and further arcs, or in dotted form. Raises CommandFailed."""
-    try:
-        return usages.object_identifier(text)
-    except InvalidValue as exc:
-        raise CommandFailed(exc.reason) from exc
+    """The dotted form of an OID given by name, by name and further arcs, or in dotted form; empty stays empty.
+
+    Raises CommandFailed.
+    """
+    if not text:
+        return text
+    dotted = usages.object_identifier(text)
+    if dotted is None:
+        raise CommandFailed(f'Could not evaluate OID "{text}".')
+    return dotted
 
 
 def object_identifier_name(dotted: str) -> str:

@@ -14,9 +14,10 @@ _DAYS_COLUMN: Final = _HEADINGS.index("DAYS")
 _GAP: Final = "  "
 _STUCK_MARK: Final = "!"
 _NOTHING: Final = "-"
-_SOON_S: Final = 28 * SECONDS_PER_DAY
-_SOON_FRACTION: Final = 3
-"""A certificate with less than four weeks, or a third of its life, left is one that should have been renewed."""
+_SOON_S: Final = 24 * SECONDS_PER_DAY
+_SOON_FRACTION: Final = 4
+"""A certificate with less than 24 days, or a quarter of its life, left is one that should have been renewed: that is
+due at four weeks or a third, and may be put off by an eighth."""
 _BAD_STATES: Final = frozenset({State.CA_REJECTED, State.CA_UNCONFIGURED})
 
 

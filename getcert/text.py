@@ -130,6 +130,12 @@ def _template(properties: Properties) -> Iterator[str]:
     yield from _given("issuer template", properties.text("template-issuer"))
 
 
+def _next_attempt(entry: RequestEntry, *, utc: object) -> Iterator[str]:
+    if entry.next_attempt:
+        failed = f" (failed so far: {entry.attempts})" if entry.attempts else ""
+        yield f"\tnext attempt: {time_text(entry.next_attempt, utc=utc)}{failed}"
+
+
 def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbose: object) -> Iterator[str]:
     """What `list` prints about one request.
 
@@ -140,6 +146,7 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
     yield f"\tstatus: {entry.status}"
     yield from _given("ca-error", properties.text("ca-error"))
     yield f"\tstuck: {yes_or_no(entry.is_stuck)}"
+    yield from _next_attempt(entry, utc=utc)
     yield f"\tkey pair storage: {_key_storage(properties)}"
     yield from _access(properties, "key", "key")
     yield f"\tcertificate: {_storage(properties, 'cert')}"

@@ -24,6 +24,9 @@ class DaemonUnderTest:
     options: Sequence[str] = ()
     bus_address: str = ""
     """Of a session bus to serve as well as the private socket."""
+    system_bus_address: str = ""
+    """Of a system bus to serve as well as the private socket."""
+    program: str = str(BIN / "certmongerd")
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -61,14 +64,17 @@ class DaemonUnderTest:
             "CERTMONGER_TMPDIR": str(self.root / "tmp"),
             "CERTMONGER_SYSTEM_LOCK_FILE": str(self.root / "lock"),
             **({"DBUS_SESSION_BUS_ADDRESS": self.bus_address} if self.bus_address else {}),
+            **({"DBUS_SYSTEM_BUS_ADDRESS": self.system_bus_address} if self.system_bus_address else {}),
         }
 
     def _transport(self) -> list[str]:
+        if self.system_bus_address:
+            return ["-S", "-l"]
         return ["-s", "-l"] if self.bus_address else ["-L"]
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start and wait until the socket answers."""
-        command = [str(BIN / "certmongerd"), "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
+        command = [self.program, "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

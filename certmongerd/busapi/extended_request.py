@@ -1,12 +1,12 @@
-"""What requests offer beyond certmonger's interface: explanations, history, and questions to SCEP servers."""
+"""What requests offer beyond certmonger's interface: explanations, history, plans, and questions to SCEP servers."""
 
 import re
 from typing import Final
 
 from certmongerd.api import EXTENDED_REQUEST_INTERFACE
 from certmongerd.busapi.refusal import invalid_args, query_refused
-from certmongerd.busapi.service import ScepQuery
-from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
+from certmongerd.busapi.service import ScepQuery, Service
+from certmongerd.busapi.table import EMITS_CHANGED, Answer, Arg, Arguments, Interface, Method, Property, Subject
 from certmongerd.core.errors import QueryRefused
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Request
@@ -17,6 +17,14 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,64}")
 
 async def _explain(subject: Subject[Request], _: Arguments) -> Answer:
     return Answer("a(ss)", (await subject.service.explain_request(subject.path),))
+
+
+def _next_attempt(request: Request, _: Service) -> object:
+    return int(request.next_attempt.timestamp()) if request.next_attempt is not None else 0
+
+
+def _attempts(request: Request, _: Service) -> object:
+    return request.attempts
 
 
 def _struct(entry: HistoryEntry) -> tuple[int, str, str, int, str, int]:
@@ -52,6 +60,8 @@ EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
     (
         Method(name="explain", gives=(Arg("facts", "a(ss)"),), handle=_explain, only_reads=True),
         Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history, only_reads=True),
+        Property(name="next-attempt", type="x", get=_next_attempt, source="next_attempt", annotations=(EMITS_CHANGED,)),
+        Property(name="attempts", type="u", get=_attempts, source="attempts", annotations=(EMITS_CHANGED,)),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),

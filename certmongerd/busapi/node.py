@@ -1,9 +1,10 @@
 """One node of the object tree, with its interfaces bound to what it stands for."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
 
+from certmongerd.busapi.marshal import Marshalled
 from certmongerd.busapi.refusal import (
     CallRefused,
     access_denied,
@@ -106,12 +107,12 @@ class Node:
     own: AnyInterface | None = None
     """certmonger's interface on this node; group and ancestor nodes have none."""
     extension: AnyInterface | None = None
-    """What goes beyond it, without properties."""
+    """What goes beyond it."""
     standard: tuple[Interface["Node"], ...]
     """org.freedesktop.DBus interfaces, in the order of the introspection data."""
     children: tuple[str, ...]
     """Names of the child nodes."""
-    managed: Callable[[], Mapping[str, dict[str, dict[str, Variant]]]]
+    managed: Callable[[], Awaitable[Marshalled]]
     """Objects below, for org.freedesktop.DBus.ObjectManager."""
 
     def interfaces(
@@ -133,6 +134,8 @@ class Node:
                     return found
         return None
 
-    def has_own(self, interface: str) -> bool:
-        """Whether properties of *interface* are this node's; the empty name means any."""
-        return self.own is not None and interface in ("", self.own.name)
+    def with_properties(self, interface: str) -> AnyInterface | None:
+        """The interface of this node called *interface* that has properties; the empty name means certmonger's."""
+        if self.own is not None and interface in ("", self.own.name):
+            return self.own
+        return self.extension if self.extension is not None and interface == self.extension.name else None

@@ -24,6 +24,7 @@ from certmongerd.core.model import (
     Template,
 )
 from certmongerd.core.secret import Secret
+from certmongerd.core.usages import object_identifier
 from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
@@ -35,17 +36,7 @@ _EC_BITS: Final = (256, 384, 521)
 _MAXIMUM_MODE: Final = 0o7777
 _MAXIMUM_PATH_LENGTH: Final = 2**31 - 1
 _MS_TEMPLATE: Final = re.compile(r"[0-9]+(\.[0-9]+)*:-?[0-9]+(:-?[0-9]+)?")
-_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _KEY_USAGE: Final = re.compile(r"[01]{0,9}")
-_EXTENDED_KEY_USAGES: Final = {
-    "serverauth": "1.3.6.1.5.5.7.3.1",
-    "clientauth": "1.3.6.1.5.5.7.3.2",
-    "codesigning": "1.3.6.1.5.5.7.3.3",
-    "emailprotection": "1.3.6.1.5.5.7.3.4",
-    "timestamping": "1.3.6.1.5.5.7.3.8",
-    "ocspsigning": "1.3.6.1.5.5.7.3.9",
-}
-"""RFC 5280, section 4.2.1.12; an `id-kp-` prefix is accepted too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +154,7 @@ def _key_usage(bits: str) -> str:
 def _usage_oids(names: tuple[str, ...]) -> tuple[str, ...]:
     oids: list[str] = []
     for name in (part.strip() for element in names for part in element.split(",")):
-        oid = name if _OID.fullmatch(name) else _EXTENDED_KEY_USAGES.get(name.lower().removeprefix("id-kp-"))
+        oid = object_identifier(name) or object_identifier(f"id-kp-{name}")
         if oid is None and name:
             raise InvalidValue("EKU", f'The extended key usage "{name}" is not an object identifier.')
         oids += [oid] if oid else []

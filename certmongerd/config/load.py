@@ -244,6 +244,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("helpers", "ca_data_timeout"): ("ca_data_timeout_s", _seconds),
     ("helpers", "hook_timeout"): ("hook_timeout_s", _seconds),
     ("helpers", "max_simultaneous"): ("max_helpers", _number(1, 1000)),
+    ("renewal", "spread"): ("spread", _word(_WORDS)),
     ("selfsign", "validity_period"): ("selfsign_validity", _duration),
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),
     ("local", "validity_period"): ("local_validity", _duration),

@@ -115,6 +115,8 @@ class Settings:
     """Longest run of a pre-save or post-save command."""
     max_helpers: int = 64
     """Helpers that may run at the same time."""
+    spread: bool = True
+    """Whether renewals and retries that could come at the same moment are spread over time."""
     selfsign_validity: Duration = _ONE_YEAR
     selfsign_populate_unique_id: bool = False
     """Whether self-signed certificates get issuer and subject unique identifiers."""

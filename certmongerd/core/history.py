@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from certmongerd.core.effects import Action, Wait
 from certmongerd.core.events import Begin, CaChanged, Event, TimerFired
 from certmongerd.core.model import Request
 
@@ -33,7 +32,7 @@ class HistoryEntry:
     """When the request goes on by itself; None when it is at work, or waits for somebody."""
 
 
-def history_entry(before: Request, event: Event, after: Request, action: Action, now: datetime) -> HistoryEntry | None:
+def history_entry(before: Request, event: Event, after: Request, now: datetime) -> HistoryEntry | None:
     """What to remember of the step from *before* to *after*; None for a look at the clock that changed nothing."""
     is_routine = isinstance(event, Begin | TimerFired | CaChanged)
     if is_routine and before.state is after.state and before.ca_error == after.ca_error:
@@ -44,7 +43,7 @@ def history_entry(before: Request, event: Event, after: Request, action: Action,
         state=after.state.value,
         attempts=after.attempts,
         error=after.ca_error[:LONGEST_ERROR],
-        due=now + action.delay if isinstance(action, Wait) else None,
+        due=after.next_attempt,
     )
 
 

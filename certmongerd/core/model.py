@@ -276,6 +276,11 @@ class Request:
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
     """Consecutive failures of the present undertaking, for back-off; not stored."""
+    next_attempt: datetime | None = None
+    """When the request goes on by itself: the CA is asked again, or a renewal begins. None while it is at work, or
+    waits for somebody. Not stored."""
+    is_watching: bool = field(default=False, compare=False)
+    """Whether the present delay or effect is about the certificate held, not about the state; not stored."""
     demands: int = field(default=0, compare=False)
     """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking; not
     stored."""

@@ -1,4 +1,4 @@
-"""Names of key usages and extended key usages, as people write them."""
+"""Names of key usages and object identifiers in certificates, as certmonger's programs take and show them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -43,8 +43,9 @@ OBJECT_IDENTIFIERS: Final[Mapping[str, str]] = {
     "id-ce": "2.5.29",
     "id-ce-extKeyUsage": "2.5.29.37",
 }
-"""Names that people may use. Arcs below a named one are written `id-kp.17`."""
+"""Names that -U takes and `list` shows. Arcs below a named one are written `id-kp.17`."""
 
+_BY_FOLDED_NAME: Final = {name.lower(): oid for name, oid in OBJECT_IDENTIFIERS.items()}
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 
@@ -61,17 +62,9 @@ def key_usage_bits(names: Iterable[str]) -> str:
     return "".join("1" if number in chosen else "0" for number in range(max(chosen, default=-1) + 1))
 
 
-def object_identifier(text: str) -> str:
-    """The dotted form of an OID given by name, by name and further arcs, or in dotted form; empty stays empty.
-
-    Raises InvalidValue.
-    """
-    if not text:
-        return text
+def object_identifier(text: str) -> str | None:
+    """The dotted form of an OID given by name, by name and further arcs, or in dotted form; None for anything else."""
     name, _, arcs = text.partition(".")
-    by_name = {known.lower(): oid for known, oid in OBJECT_IDENTIFIERS.items()}
-    base = by_name.get(name.lower())
+    base = _BY_FOLDED_NAME.get(name.lower())
     dotted = text if base is None else f"{base}.{arcs}" if arcs else base
-    if not _OID.fullmatch(dotted):
-        raise InvalidValue("object identifier", f'Could not evaluate OID "{text}".')
-    return dotted
+    return dotted if _OID.fullmatch(dotted) else None

@@ -30,10 +30,12 @@ def _key_usages(node: Node) -> str:
 
 
 def _extended_key_usages(node: Node) -> tuple[str, ...]:
-    try:
-        return tuple(object_identifier(name) for name in texts(node))
-    except InvalidValue as exc:
-        raise Misread(line_of(node), exc.reason) from exc
+    names = texts(node)
+    found = [(name, object_identifier(name)) for name in names if name]
+    for name, dotted in found:
+        if dotted is None:
+            raise Misread(line_of(node), f'Could not evaluate OID "{name}".')
+    return tuple(dotted for _, dotted in found if dotted is not None)
 
 
 def _principals(node: Node) -> tuple[str, ...]:

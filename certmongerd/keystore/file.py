@@ -43,8 +43,11 @@ class FileKeyStore:
             return None
         return _read_facts(storage, path, known_spki)
 
-    def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
-        """The key itself; without the checks of `read_key`, which comes first."""
+    def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
+        """The key itself; without the checks of `read_key`, which comes first.
+
+        A file holds one key, so *known_spki* is not needed.
+        """
         path = candidate_path(storage, marker) if marker else storage.location
         key = load_key(storage, path, validate=False) if storage.location else None
         if key is None:

@@ -66,6 +66,14 @@ _ECDSA_SIGNATURES: Final = {
 }
 
 
+CURVES: Final[Mapping[str, str]] = {
+    "secp256r1": "1.2.840.10045.3.1.7",
+    "secp384r1": "1.3.132.0.34",
+    "secp521r1": "1.3.132.0.35",
+}
+"""OIDs of the named curves (RFC 5480, section 2.1.1.1)."""
+
+
 def digest_named(name: str) -> hashes.HashAlgorithm:
     """The digest an administrator calls *name* (`sha256`, `SHA-256`); `InvalidValue` for others."""
     try:

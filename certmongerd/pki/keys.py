@@ -40,6 +40,8 @@ class KeyFacts:
     """RSA: modulus size; EC: field size (256, 384, 521)."""
     spki: bytes
     """DER SubjectPublicKeyInfo."""
+    token: str = ""
+    """Name of the token that holds the key; empty for one in a file."""
 
 
 def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
@@ -61,20 +63,20 @@ def key_facts(key: PrivateKey) -> KeyFacts:
     return _facts(key.public_key(), spki_of_key(key))
 
 
-def public_key_facts(spki: bytes) -> KeyFacts:
-    """Facts of a DER SubjectPublicKeyInfo; `InvalidValue` when it is none of an RSA or EC key."""
+def public_key_facts(spki: bytes, token: str = "") -> KeyFacts:
+    """Facts of a DER SubjectPublicKeyInfo, kept in *token*; `InvalidValue` when it is none of an RSA or EC key."""
     try:
         key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise InvalidValue("public key", f"The public key cannot be read: {exc}") from exc
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise InvalidValue("public key", "The public key is neither RSA nor EC.")
-    return _facts(key, spki)
+    return _facts(key, spki, token)
 
 
-def _facts(key: PublicKey, spki: bytes) -> KeyFacts:
+def _facts(key: PublicKey, spki: bytes, token: str = "") -> KeyFacts:
     algorithm = KeyAlgorithm.RSA if isinstance(key, rsa.RSAPublicKey) else KeyAlgorithm.EC
-    return KeyFacts(algorithm=algorithm, bits=key.key_size, spki=spki)
+    return KeyFacts(algorithm=algorithm, bits=key.key_size, spki=spki, token=token)
 
 
 def spki_of_key(key: PrivateKey) -> bytes:

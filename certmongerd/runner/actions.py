@@ -39,8 +39,9 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
+from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
@@ -119,7 +120,7 @@ class Actions:
             )
         if facts is None:
             return KeyAbsent()
-        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
+        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
@@ -137,7 +138,13 @@ class Actions:
                 await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
             generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
         facts = generated.facts
-        return KeyGenerated(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, marker=generated.marker)
+        return KeyGenerated(
+            type=facts.algorithm,
+            size=facts.bits,
+            pubkey_info=facts.spki,
+            marker=generated.marker,
+            token=facts.token,
+        )
 
     async def _build_csr(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -159,7 +166,7 @@ class Actions:
                 preserve_as=preserve_as,
                 known_spki=request.key.pubkey_info,
             )
-        return CertSaved(key_swapped=saved.key_swapped)
+        return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
         ca = self.find_ca(request)
@@ -169,7 +176,7 @@ class Actions:
         # What other requests want in the same file goes there too.
         places = [request.ca_certs, *self.other_locations(request)]
         files = ca_certificate_files(places, ca, request)
-        store = open_key_store(StorageType.FILE)
+        store = FileKeyStore()
         for path in own:
             pems = [certificate.pem for certificate in files[path]]
             async with self.locks.holding([path]):
@@ -201,7 +208,7 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
 
 
 def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker)
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
         challenge = read_challenge(request)
         csr = build_csr(

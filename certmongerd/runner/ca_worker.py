@@ -30,9 +30,9 @@ from certmongerd.core.ca_machine import (
 )
 from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
-from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook, StorageType
+from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
-from certmongerd.keystore.store import open_key_store
+from certmongerd.keystore.file import FileKeyStore
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
 from certmongerd.runner.environment import HookMoment, ca_data_environment, hook_environment
@@ -200,7 +200,7 @@ class CaWorkers:
 
     async def _save(self, ca: Ca) -> PhaseEvent:
         files = ca_certificate_files(self.locations(ca), ca, None)
-        store = open_key_store(StorageType.FILE)
+        store = FileKeyStore()
         try:
             for path, certificates in files.items():
                 async with self.locks.holding([path]):

@@ -139,7 +139,7 @@ class Engine:
         """Why the request stands where it stands: labels and texts."""
         entry = self.registry.requests[path]
         context = self.registry.context(entry.request)
-        return await self.registry.executor.io(explain_request, entry.request, context, entry.due)
+        return await self.registry.executor.io(explain_request, entry.request, context)
 
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
@@ -241,3 +241,12 @@ class Engine:
             request = adopt_certificate(request, seen.cert)
         self.registry.set_request(entry, request)
         self.request_workers.start(entry, self.tasks)
+
+    def stop(self) -> None:
+        """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""
+        for entry in self.registry.requests.values():
+            if entry.worker is not None:
+                entry.worker.cancel()
+        for ca_entry in self.registry.cas.values():
+            for phase in ca_entry.phases.values():
+                phase.cancel()

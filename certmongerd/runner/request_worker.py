@@ -111,7 +111,7 @@ class RequestWorkers:
         raise RuntimeError("the request's states go round in a circle")
 
     def _remember(self, entry: RequestEntry, before: Request, cause: Event) -> None:
-        happened = history_entry(before, cause, entry.request, entry.action, self._registry.clock.now())
+        happened = history_entry(before, cause, entry.request, self._registry.clock.now())
         if happened is not None:
             self._chronicler.add(entry, happened)
 
@@ -122,7 +122,6 @@ class RequestWorkers:
     def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
         self._registry.set_request(entry, request)
         entry.action = action
-        entry.due = self._registry.clock.now() + action.delay if isinstance(action, Wait) else None
         entry.generation += 1
         entry.changed.set()
         if entry.effect_task is not None:

@@ -48,6 +48,7 @@ from certmongerd.store.values import (
     STRING,
     TIME,
     TIME_IF_ANY,
+    USAGES,
 )
 
 DEFAULT_EC_BITS: Final = 256
@@ -109,7 +110,7 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("cert_principal", "cert_facts.principal", LIST),
     row("cert_ipaddress", "cert_facts.ip_address", BASE64_ADDRESSES),
     row("cert_ku", "cert_facts.ku", STRING),
-    row("cert_eku", "cert_facts.eku", LIST),
+    row("cert_eku", "cert_facts.eku", USAGES),
     row("cert_is_ca", "cert_facts.is_ca", BOOLEAN),
     row("cert_ca_path_length", "cert_facts.ca_path_length", INTEGER),
     row("cert_crldp", "cert_facts.crldp", LIST),
@@ -129,7 +130,7 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("template_principal", "template.principal", LIST),
     row("template_ipaddress", "template.ip_address", ADDRESSES),
     row("template_ku", "template.ku", STRING),
-    row("template_eku", "template.eku", LIST),
+    row("template_eku", "template.eku", USAGES),
     row("template_is_ca", "template.is_ca", BOOLEAN),
     row("template_ca_path_length", "template.ca_path_length", INTEGER),
     row("template_crldp", "template.crldp", LIST),

@@ -28,7 +28,7 @@ def history_line(entry: HistoryEntry, *, utc: bool) -> str:
 def run(context: Context) -> int:
     """Print the history of one request, a turn a line, oldest first."""
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
+        entry = choose_request(context.options, context.tell, client)
         history = client.request_history(entry.path)
     context.tell(f"Request ID '{entry.nickname}':")
     for happened in history:

@@ -83,18 +83,19 @@ def run(context: Context) -> int:
         raise UsageError("--table and --output exclude each other.")
     selection = read_selection(context.options, context.remark)
     with context.client() as client:
-        cas = {ca.path: ca for ca in client.cas()}
         wanted_ca = None if context.ca_name is None else client.find_ca(context.ca_name).path
-        entries = client.requests()
-    chosen = [entry for entry in _chosen(context, selection, entries) if wanted_ca in (None, entry.ca_path)]
+        entries = client.requests(named=selection.nickname)
+        total = client.request_count()
+        chosen = [entry for entry in _chosen(context, selection, entries) if wanted_ca in (None, entry.ca_path)]
+        cas = {path: client.ca(path) for path in {entry.ca_path for entry in chosen} if path}
 
     def ca_of(entry: RequestEntry) -> CaEntry | None:
         return cas.get(entry.ca_path)
 
     if form is not None:
-        _show_document(context, form, chosen, ca_of, len(entries))
+        _show_document(context, form, chosen, ca_of, total)
     elif is_table:
         _show_table(context, chosen, ca_of)
     else:
-        _show_text(context, chosen, ca_of, len(entries))
+        _show_text(context, chosen, ca_of, total)
     return 0

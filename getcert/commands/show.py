@@ -141,8 +141,8 @@ def run(context: Context) -> int:
     from certmongerd.pki.description import describe_certificate, describe_request
 
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
-        authority = next((ca.properties for ca in client.cas() if ca.path == entry.ca_path), Properties({}))
+        entry = choose_request(context.options, context.tell, client)
+        authority = client.ca(entry.ca_path).properties if entry.ca_path else Properties({})
     certificate, csr = entry.properties.text("cert"), entry.properties.text("csr")
     if not certificate and not csr:
         raise CommandFailed(

@@ -22,7 +22,7 @@ def run(context: Context) -> int:
     if selection.nickname is None and not selection.has_location:
         raise UsageError("None of ID or database directory and and nickname or certificate file specified.")
     with context.client() as client:
-        entry = find_or_fail(selection, client.requests(), show_help=False)
+        entry = find_or_fail(selection, client.requests(named=selection.nickname), show_help=False)
     status = exit_status(entry.status, stuck=entry.is_stuck)
     if context.document_format is not None:
         context.out.write(render(status_document(entry, status), context.document_format))

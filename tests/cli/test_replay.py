@@ -54,7 +54,7 @@ NEWER_STATUS = {33: 2, 61: 2, 62: 2, 63: 2}
 REASON_AFTER = "\tstatus: NEED_GUIDANCE\n"
 """certmongerd tells as ca-error why it needs guidance, where certmonger is silent when the CA gave no reason."""
 ADDED_LINES = re.compile(
-    r"\t(?:(?:key|certificate) (?:owner|permissions)|.* thumbprint \(SHA256\)"
+    r"\t(?:(?:key|certificate) (?:owner|permissions)|.* thumbprint \(SHA256\)|next attempt"
     r"|SCEP RA certificate thumbprint \(.*\)|SCEP capabilities): .*\n"
 )
 """What getcert shows beyond the recorded program."""

@@ -198,3 +198,13 @@ def test_the_ca_of_a_request_is_found_below_the_right_node() -> None:
     assert entry_of(FULL).ca_path == LOCAL.path
     assert entry_of({"ca": LOCAL.path}).ca_path == LOCAL.path
     assert entry_of({}).ca_path == ""
+
+
+def test_what_goes_on_by_itself_says_when() -> None:
+    failed = RequestEntry("", Properties(FULL), Properties({"next-attempt": NOT_BEFORE, "attempts": 3}))
+    renewed = RequestEntry("", Properties(FULL), Properties({"next-attempt": NOT_BEFORE, "attempts": 0}))
+    rests = RequestEntry("", Properties(FULL), Properties({"next-attempt": 0, "attempts": 3}))
+    line = "\tnext attempt: 2024-01-15 12:00:00 UTC"
+    assert f"{line} (failed so far: 3)" in request_lines(failed, LOCAL, utc=True, verbose=False)
+    assert line in request_lines(renewed, LOCAL, utc=True, verbose=False)
+    assert "next attempt" not in "".join(request_lines(rests, LOCAL, utc=True, verbose=False))

@@ -90,19 +90,19 @@ def test_the_age_of_a_key_counts_from_its_generation(make_daemon: MakeDaemon, li
 
 
 def test_thresholds_that_were_changed_count_at_once_for_what_is_watched(make_daemon: MakeDaemon) -> None:
-    daemon = make_daemon("[defaults]\nenroll_ttls = 1d\n[selfsign]\nvalidity_period = 100d\n")
+    daemon = make_daemon("[renewal]\nspread = no\n[defaults]\nenroll_ttls = 1d\n[selfsign]\nvalidity_period = 100d\n")
     daemon.start()
     assert daemon.request("it", ca="SelfSign").returncode == 0
     assert daemon.shown("why", "it")["next attempt"] == ends_before(daemon, 1)
-    daemon.configure("[defaults]\nenroll_ttls = 30d\n[selfsign]\nvalidity_period = 100d\n")
+    daemon.configure("[renewal]\nspread = no\n[defaults]\nenroll_ttls = 30d\n[selfsign]\nvalidity_period = 100d\n")
     daemon.reload()
     assert daemon.shown("why", "it")["next attempt"] == ends_before(daemon, 30)
 
 
 def ends_before(daemon: DaemonUnderTest, days: int) -> str:
-    """*days* before the end of the certificate, as `getcert why` writes it."""
+    """When less than *days* of the certificate's life remain, as `getcert why` writes it."""
     end = x509.load_pem_x509_certificate((daemon.certs / "it.crt").read_bytes()).not_valid_after_utc
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(end.timestamp() - days * 86400))
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(end.timestamp() - days * 86400 + 1))
 
 
 def test_mistakes_are_reported_with_their_lines_and_stop_nothing(make_daemon: MakeDaemon) -> None:

@@ -36,7 +36,10 @@ def test_what_the_ca_said_stays_after_a_restart(make_daemon: Callable[..., Daemo
     daemon.start()
     daemon.add_helper("broken", "echo no route to the CA; exit 3")
     daemon.request("waits", ca="broken")
+    shown = daemon.listing("waits")
+    assert shown["next attempt"].endswith(" (failed so far: 1)")
     before = history(daemon, "waits")
+    assert shown["next attempt"].partition(" UTC")[0] in before[-1]
     assert before[-1].startswith("unreachable: CA_UNREACHABLE, attempt 1, next attempt 20")
     assert before[-1].endswith(", no route to the CA")
     assert daemon.stop() == 0

@@ -53,6 +53,9 @@ ca_data_timeout = 30
 hook_timeout = 1h
 max_simultaneous = 2
 
+[renewal]
+spread = no
+
 [selfsign]
 validity_period = 1w
 populate_unique_id = yes
@@ -93,6 +96,7 @@ def test_everything_that_can_be_set() -> None:
         ca_data_timeout_s=30.0,
         hook_timeout_s=3600.0,
         max_helpers=2,
+        spread=False,
         selfsign_validity=WEEK,
         selfsign_populate_unique_id=True,
         local_validity=DAY,
