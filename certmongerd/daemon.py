@@ -13,11 +13,13 @@ from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
 from certmongerd.config.settings import Settings
 from certmongerd.core.ids import CaName
-from certmongerd.core.model import Ca, CaCertLocations, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
 from certmongerd.core.step import Policy
 from certmongerd.installation import helper_directory
+from certmongerd.keystore.nss.authorities import is_same_database
 from certmongerd.observe.run_times import RunTimes
 from certmongerd.runner.actions import Actions
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.clock import SystemClock
 from certmongerd.runner.disk import LoadedState
@@ -94,6 +96,12 @@ class Daemon:
             refetch_scep=self._refetch_scep,
             count_run=self.run_times.add,
         )
+        ca_certificates = CaCertificates(
+            executor=self._executor,
+            locks=locks,
+            settings=self._current,
+            find_key_storage=self._key_storage_in,
+        )
         actions = Actions(
             executor=self._executor,
             locks=locks,
@@ -103,6 +111,7 @@ class Daemon:
             settings=self._current,
             find_ca=self._find_ca,
             other_locations=self._locations_sharing_ca,
+            ca_certificates=ca_certificates,
             base_environment=environment,
             host_name=self._host_name,
         )
@@ -114,7 +123,7 @@ class Daemon:
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,
-                locks=locks,
+                ca_certificates=ca_certificates,
                 launcher=self._launcher,
                 settings=self._current,
                 base_environment=environment,
@@ -179,6 +188,10 @@ class Daemon:
 
     def _wake_requests(self, ca: Ca) -> None:
         self.engine.wake_requests(ca)
+
+    def _key_storage_in(self, location: str) -> KeyStorage | None:
+        storages = (request.key_storage for request in self.engine.requests().values())
+        return next((storage for storage in storages if is_same_database(storage, location)), None)
 
     def _locations_sharing_ca(self, request: Request) -> tuple[CaCertLocations, ...]:
         ca = self._find_ca(request)

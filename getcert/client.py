@@ -14,6 +14,7 @@ from certmongerd.api import (
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
     ERROR_UNKNOWN_METHOD,
+    EXTENDED_CA_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
     EXTENDED_ROOT_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
@@ -163,9 +164,12 @@ class Client:
         if path:
             return [RequestEntry(path, self._properties(path, REQUEST_INTERFACE), self._extended(path))]
         entries = self._objects("get_requests", REQUEST_INTERFACE)
-        managed = self._managed or {}
-        extended = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
-        return [RequestEntry(path, known, properties_of(extended.get(path, {}))) for path, known in entries]
+        interface = EXTENDED_REQUEST_INTERFACE
+        return [RequestEntry(path, known, self._managed_properties(path, interface)) for path, known in entries]
+
+    def _managed_properties(self, path: str, interface: str) -> Properties:
+        """What came with all objects in a single call, if they came that way."""
+        return properties_of((self._managed or {}).get(path, {}).get(interface, {}))
 
     def _extended(self, path: str) -> Properties:
         """What certmonger does not know of a request: nothing from certmonger."""
@@ -187,7 +191,8 @@ class Client:
 
     def cas(self) -> list[CaEntry]:
         """All CAs in the daemon's order."""
-        return [CaEntry(*item) for item in self._objects("get_known_cas", CA_INTERFACE)]
+        entries = self._objects("get_known_cas", CA_INTERFACE)
+        return [CaEntry(path, known, self._managed_properties(path, EXTENDED_CA_INTERFACE)) for path, known in entries]
 
     def ca(self, path: str) -> CaEntry:
         """One CA."""
@@ -293,9 +298,20 @@ class Client:
         answer = self._call(path, CA_INTERFACE, "refresh")
         return bool(answer and answer[0])
 
-    def ca_getter(self, path: str, member: str) -> str:
-        """`get_type`, `get_serial` or `get_config_file_path`; empty when the CA has no such value."""
-        return self._text(path, CA_INTERFACE, member)
+    def ca_type(self, ca: CaEntry) -> str:
+        """`EXTERNAL` or `INTERNAL:SELF`. Asks the daemon when the entry does not tell; so do the following."""
+        return self._told(ca, "type", "get_type")
+
+    def ca_next_serial(self, ca: CaEntry) -> str:
+        """Hexadecimal; empty for a CA that has none."""
+        return self._told(ca, "next-serial", "get_serial")
+
+    def ca_file(self, ca: CaEntry) -> str:
+        """The daemon's file about the CA; empty without one."""
+        return self._told(ca, "file", "get_config_file_path")
+
+    def _told(self, ca: CaEntry, name: str, member: str) -> str:
+        return ca.extended.text(name) if ca.extended.values else self._text(ca.path, CA_INTERFACE, member)
 
     # Signals.
 

@@ -78,10 +78,6 @@ def _append_boolean(buffer: bytearray, flag: object) -> None:
     buffer += _U32.pack(bool(flag))
 
 
-def _append_count(buffer: bytearray, count: object) -> None:
-    buffer += _U32.pack(count)
-
-
 def _append_number(buffer: bytearray, number: object) -> None:
     buffer += _I64.pack(number)
 
@@ -90,7 +86,6 @@ _WRITERS: Final[dict[str, tuple[int, Callable[[bytearray, object], None]]]] = {
     "s": (4, _append_text),
     "o": (4, _append_text),
     "b": (4, _append_boolean),
-    "u": (4, _append_count),
     "x": (8, _append_number),
     "as": (4, _append_texts),
     "a(ss)": (4, _append_text_pairs),
@@ -194,11 +189,6 @@ def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
     return _U32.unpack_from(body, at)[0] != 0, at + 4
 
 
-def _read_count(body: bytes, at: int) -> tuple[int, int]:
-    at = (at + 3) & -4
-    return _U32.unpack_from(body, at)[0], at + 4
-
-
 def _read_number(body: bytes, at: int) -> tuple[int, int]:
     at = (at + 7) & -8
     return _I64.unpack_from(body, at)[0], at + 8
@@ -208,7 +198,6 @@ _READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]
     b"s": ("s", _read_text),
     b"o": ("o", _read_text),
     b"b": ("b", _read_boolean),
-    b"u": ("u", _read_count),
     b"x": ("x", _read_number),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),

@@ -7,6 +7,7 @@ from typing import Final
 
 from certmongerd.api import CAS_PATH, ERROR_LIMITS_EXCEEDED, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_manager import EXTENDED_MANAGER
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
@@ -63,9 +64,12 @@ class ObjectTree:
         return None if ca is None else BoundInterface(CA, Subject(key, ca, self._context))
 
     def _extension(self, path: str) -> AnyInterface | None:
-        key = ObjectPath(path)
-        request = self._context.service.requests().get(key)
-        return None if request is None else BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        service, key = self._context.service, ObjectPath(path)
+        request = service.requests().get(key)
+        if request is not None:
+            return BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        ca = service.cas().get(key)
+        return None if ca is None else BoundInterface(EXTENDED_CA, Subject(key, ca, self._context))
 
     def _node(
         self, path: str, own: AnyInterface | None, standard: tuple[Interface[Node], ...], children: tuple[str, ...]
@@ -95,7 +99,13 @@ class ObjectTree:
             if number % _OBJECTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         for path, ca in cas:
-            writer.append(path, {CA.name: partial(CA.marshal_properties, value=ca, service=service)})
+            writer.append(
+                path,
+                {
+                    interface.name: partial(interface.marshal_properties, value=ca, service=service)
+                    for interface in (CA, EXTENDED_CA)
+                },
+            )
         if len(writer) > MAX_MANAGED_BYTES:
             raise CallRefused(ERROR_LIMITS_EXCEEDED, "s", (_TOO_MUCH,))
         return writer.finish()

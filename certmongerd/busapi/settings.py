@@ -14,6 +14,7 @@ from certmongerd.config.settings import notification_method
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     MINIMUM_RSA_BITS,
     CaCertLocations,
     CertStorage,
@@ -25,11 +26,12 @@ from certmongerd.core.model import (
 )
 from certmongerd.core.secret import Secret
 from certmongerd.core.usages import object_identifier
+from certmongerd.pki.keys import supported_algorithms
 from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
 
-KEY_TYPES: Final = {"RSA": KeyAlgorithm.RSA, "EC": KeyAlgorithm.EC, "ECDSA": KeyAlgorithm.EC}
+KEY_TYPES: Final = {item.value.upper(): item for item in KeyAlgorithm} | {"ECDSA": KeyAlgorithm.EC}
 """Accepted spellings, upper-case."""
 _MAXIMUM_BITS: Final = 16384
 _EC_BITS: Final = (256, 384, 521)
@@ -58,7 +60,9 @@ class Setting(Generic[V]):
 
 
 def settled_size(algorithm: KeyAlgorithm, size: int) -> int:
-    """*size* raised to the minimum; for EC the next curve's size, at most 521."""
+    """*size* raised to the minimum; for EC the next curve's size, at most 521; the size where there is only one."""
+    if algorithm in FIXED_KEY_SIZES:
+        return FIXED_KEY_SIZES[algorithm]
     if algorithm is KeyAlgorithm.RSA:
         return max(size, MINIMUM_RSA_BITS)
     return next((bits for bits in _EC_BITS if size <= bits), _EC_BITS[-1])
@@ -68,6 +72,9 @@ def _with_key_type(request: Request, text: str, _caller: Caller) -> Request:
     algorithm = KEY_TYPES.get(text.upper())
     if algorithm is None:
         raise InvalidValue("KEY_TYPE", f'No support for key type "{text}".')
+    if algorithm not in supported_algorithms():
+        reason = "the installed cryptography library, or its OpenSSL, is too old for it"
+        raise InvalidValue("KEY_TYPE", f'No support for key type "{text}": {reason}.')
     size = request.key.gen_size
     if algorithm is KeyAlgorithm.RSA and request.key.gen_type is not algorithm:
         size = DEFAULT_RSA_BITS

@@ -211,6 +211,11 @@ def _trust(text: str) -> str:
     return text
 
 
+_KEY_TYPES: Final = {item.value.lower(): item for item in KeyAlgorithm} | {"ecdsa": KeyAlgorithm.EC}
+_CA_KEY_TYPES: Final = {"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)
+_RSA_BITS: Final = _number(MINIMUM_RSA_BITS, 16384)
+_EC_BITS: Final = _word({"256": 256, "384": 384, "521": 521})
+
 _TTLS: Final = ("defaults", "ttls")
 _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "notify_ttls"): ("notify_ttls", _durations),
@@ -218,12 +223,9 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "notification_method"): ("notification_method", notification_method),
     ("defaults", "notification_destination"): ("notification_destination", _text),
     ("defaults", "default_ca"): ("default_ca", _text),
-    ("defaults", "key_type"): (
-        "key_type",
-        _word({"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)),
-    ),
-    ("defaults", "rsa_key_size"): ("rsa_key_size", _number(MINIMUM_RSA_BITS, 16384)),
-    ("defaults", "ec_key_size"): ("ec_key_size", _word({"256": 256, "384": 384, "521": 521})),
+    ("defaults", "key_type"): ("key_type", _word(_KEY_TYPES)),
+    ("defaults", "rsa_key_size"): ("rsa_key_size", _RSA_BITS),
+    ("defaults", "ec_key_size"): ("ec_key_size", _EC_BITS),
     ("defaults", "symmetric_cipher"): ("symmetric_cipher", _word(_CIPHERS | {"des3": "des3"})),
     ("defaults", "digest"): (
         "digest",
@@ -248,6 +250,10 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("selfsign", "validity_period"): ("selfsign_validity", _duration),
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),
     ("local", "validity_period"): ("local_validity", _duration),
+    ("local", "ca_validity_period"): ("local_ca_validity", _duration),
+    ("local", "key_type"): ("local_key_type", _word(_CA_KEY_TYPES)),
+    ("local", "rsa_key_size"): ("local_rsa_key_size", _RSA_BITS),
+    ("local", "ec_key_size"): ("local_ec_key_size", _EC_BITS),
     ("access", "reader_group"): ("reader_group", _text),
     ("scep", "challenge_password_otp"): ("challenge_password_otp", _word(_WORDS)),
     ("declarations", "prune"): ("prune_declared", _word(_WORDS)),

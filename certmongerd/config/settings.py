@@ -6,7 +6,7 @@ from typing import Final
 
 from certmongerd.config.durations import Duration
 from certmongerd.core.errors import InvalidValue
-from certmongerd.core.model import DEFAULT_RSA_BITS, KeyAlgorithm
+from certmongerd.core.model import DEFAULT_RSA_BITS, FIXED_KEY_SIZES, KeyAlgorithm
 
 DEFAULT_EC_BITS: Final = 256
 _LARGEST_EC_BITS: Final = 521
@@ -121,7 +121,14 @@ class Settings:
     selfsign_populate_unique_id: bool = False
     """Whether self-signed certificates get issuer and subject unique identifiers."""
     local_validity: Duration = _ONE_YEAR
-    """Life of the local CA's own certificate."""
+    """Life of the certificates that the local CA issues."""
+    local_ca_validity: Duration | None = None
+    """Life of the local CA's own certificates; None: as `local_validity`, which is certmonger's rule. This and
+    the following are not known to certmonger."""
+    local_key_type: KeyAlgorithm = KeyAlgorithm.RSA
+    """Algorithm of the local CA's next key."""
+    local_rsa_key_size: int = DEFAULT_RSA_BITS
+    local_ec_key_size: int = DEFAULT_EC_BITS
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
     prune_declared: bool = False
@@ -135,5 +142,7 @@ class Settings:
         match asked or self.key_type:
             case KeyAlgorithm.EC:
                 return self.ec_key_size or (DEFAULT_EC_BITS if asked is None else _LARGEST_EC_BITS)
-            case _:
+            case KeyAlgorithm.RSA:
                 return self.rsa_key_size
+            case algorithm:
+                return FIXED_KEY_SIZES[algorithm]

@@ -102,13 +102,14 @@ class FileKeyStore:
         marker: str,
         preserve_as: str,
         known_spki: bytes = b"",
+        user: str = "",
     ) -> Saved:
         """Store a certificate and, when it belongs to the candidate key, put that key into place.
 
         May be repeated after a crash at any point, with the same arguments and result. A certificate for neither
         key raises `KeyStoreError` of kind OTHER and changes nothing. *known_spki* is the key recorded as current: a
         repetition that finds everything done tells from it whether the key was exchanged. *preserve_as*, when not
-        empty, keeps a replaced key as `<location>.<preserve_as>.key`.
+        empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files are the daemon's affair, whoever *user* is.
         """
         try:
             certificate = parse_certificate(cert_pem)

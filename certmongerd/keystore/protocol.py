@@ -55,8 +55,12 @@ class KeyStore(Protocol):
         marker: str,
         preserve_as: str,
         known_spki: bytes = b"",
+        user: str = "",
     ) -> Saved:
-        """Store a certificate, and exchange the keys when it is for the candidate. Idempotent."""
+        """Store a certificate, and exchange the keys when it is for the candidate. Idempotent.
+
+        A database is written to as *user*, unless that is empty.
+        """
 
     def sweep_leftovers(self, location: str) -> None:
         """Remove what unfinished writes left."""

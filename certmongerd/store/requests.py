@@ -13,6 +13,7 @@ from typing import Final
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     CaCertLocations,
     CertificateFacts,
     CertStorage,
@@ -232,6 +233,8 @@ def write_request(request: Request) -> list[Record]:
 
 def _complete_generation(values: dict[str, object]) -> None:
     size = values.get("gen_size")
+    if values.get("gen_type") in FIXED_KEY_SIZES:
+        return
     if not isinstance(size, int) or size <= 0:
         is_ec = values.get("gen_type") is KeyAlgorithm.EC
         values["gen_size"] = DEFAULT_EC_BITS if is_ec else DEFAULT_RSA_BITS

@@ -24,7 +24,6 @@ names = st.text("abcdefgh-", min_size=1, max_size=12)
 variants = st.one_of(
     texts.map(lambda value: Variant("s", value)),
     st.integers(-(2**63), 2**63 - 1).map(lambda value: Variant("x", value)),
-    st.integers(0, 2**32 - 1).map(lambda value: Variant("u", value)),
     st.booleans().map(lambda value: Variant("b", value)),
     st.lists(texts, max_size=4).map(lambda value: Variant("as", tuple(value))),
     st.lists(st.tuples(texts, texts), max_size=3).map(lambda value: Variant("a(ss)", tuple(value))),
