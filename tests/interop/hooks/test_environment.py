@@ -61,7 +61,7 @@ def test_the_environments_are_equal_but_for_documented_additions(
     certmonger.start()
     options = ["-I", "it", "-c", "SelfSign", "-N", "CN=it", "-w"]
     for_theirs = [f"-B{make_hook(certmonger.root)} before", f"-C{make_hook(certmonger.root)} after"]
-    files = ["-f", certmonger.root / "it.crt", "-k", certmonger.root / "it.key"]
+    files = ["-f", str(certmonger.root / "it.crt"), "-k", str(certmonger.root / "it.key")]
     certmonger.getcert("request", *options, *for_theirs, *files)
     their_file = certmonger.root / f"{moment}.env"
     certmonger.wait(lambda: their_file.exists() and "umask" in their_file.read_text())
