@@ -282,6 +282,12 @@ class Client:
         (pem,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
         return str(pem)
 
+    def apply(self, name: str, document: str, *, dry_run: bool, prune: bool) -> list[tuple[str, str]]:
+        """Have a document applied; effects and texts, one pair for each thing that was looked at."""
+        body = (name, document, dry_run, prune)
+        (outcomes,) = self._call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "apply", "ssbb", body)
+        return [(str(effect), str(text)) for effect, text in outcomes] if isinstance(outcomes, Iterable) else []
+
     def supported_key_types(self) -> list[str]:
         """Types of keys the daemon can make."""
         return self._paths("get_supported_key_types")

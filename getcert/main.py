@@ -64,6 +64,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "simulate": Command("simulate", "foretell renewals, key changes and the load of each CA"),
     "get-cert": Command("get_cert", "have a SCEP server send a certificate again"),
     "get-crl": Command("get_crl", "have a SCEP server send its revocation list"),
+    "apply": Command("apply", "make CAs and requests what a file declares", edits_cas=True),
     "add-ca": Command("add_ca", "add a CA that has a helper program", edits_cas=True),
     "add-scep-ca": Command("add_scep_ca", "add a CA that speaks SCEP", edits_cas=True),
     "list-cas": Command("list_cas", "show the CAs"),

@@ -1,5 +1,6 @@
-"""What the root object offers beyond certmonger's interface: simulations."""
+"""What the root object offers beyond certmonger's interface: simulations and documents."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
@@ -8,6 +9,7 @@ from certmongerd.busapi.refusal import invalid_args
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
 from certmongerd.core.ids import CaName
 from certmongerd.core.simulation import Assumptions, Outage
+from certmongerd.installation import helper_directory
 
 _LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 """Times behind it are taken for mistakes, and certificates may still live for centuries then."""
@@ -47,6 +49,23 @@ async def _simulate(subject: Subject[None], arguments: Arguments) -> Answer:
     return Answer("s", (await subject.service.simulate(assumptions),))
 
 
+async def _apply(subject: Subject[None], arguments: Arguments) -> Answer:
+    # These bring a YAML parser with them, which most daemons never need.
+    from certmongerd.busapi.apply import Application, apply
+    from certmongerd.declared.document import read_document
+
+    name = arguments.text(0)
+    document = await asyncio.to_thread(read_document, name, arguments.text(1), helper_directory())
+    application = Application(
+        document=document,
+        owner=f"apply {name}",
+        is_trial=bool(arguments.body[2]),
+        prunes=bool(arguments.body[3]),
+    )
+    outcomes = await apply(application, arguments.caller, subject.context)
+    return Answer("a(ss)", (tuple((outcome.effect.value, outcome.text) for outcome in outcomes),))
+
+
 EXTENDED_MANAGER: Final[Interface[None]] = Interface(
     EXTENDED_MANAGER_INTERFACE,
     (
@@ -55,6 +74,12 @@ EXTENDED_MANAGER: Final[Interface[None]] = Interface(
             takes=(Arg("until", "x"), Arg("outages", "a(sxx)"), Arg("ca_delay_s", "x"), Arg("lifetime_s", "x")),
             gives=(Arg("forecast", "s"),),
             handle=_simulate,
+        ),
+        Method(
+            name="apply",
+            takes=(Arg("name", "s"), Arg("document", "s"), Arg("dry_run", "b"), Arg("prune", "b")),
+            gives=(Arg("outcomes", "a(ss)"),),
+            handle=_apply,
         ),
     ),
 )

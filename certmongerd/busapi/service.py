@@ -84,6 +84,9 @@ class Service(Protocol):
     def key_size(self, asked: KeyAlgorithm) -> int:
         """Bits of new keys for a request that asks for the algorithm *asked*, but not for a size."""
 
+    def forgets_challenges(self) -> bool:
+        """Whether a challenge password is taken out of a request once it has its first certificate."""
+
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
 

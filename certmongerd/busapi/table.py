@@ -1,5 +1,6 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Context:
     pending: list[Request] = field(default_factory=list)
     """Requests on their way into the service; they count for uniqueness already."""
     pending_cas: list[Ca] = field(default_factory=list)
+    applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a document is applied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,16 @@ def durable_image(request: Request) -> Request:
     return replace(request, state=RESTART_STATE[request.state], next_attempt=None)
 
 
+def with_ca_certs_to_save(before: Request, after: Request) -> Request:
+    """*after*, about to save CA certificates when a change of what was *before* named new places for them.
+
+    Only while the certificate is just being watched: everything else comes to saving them by itself.
+    """
+    if after.ca_certs == before.ca_certs or after.state is not State.MONITORING:
+        return after
+    return replace(after, state=State.NEED_TO_SAVE_ONLY_CA_CERTS)
+
+
 def adopt_key(request: Request, event: KeyRead) -> Request:
     """The request with what the key's location holds now; used at daemon start."""
     if request.key_next_marker:

@@ -33,6 +33,8 @@ class FakeService:
         self.gate: asyncio.Event | None = None
         """When set, coroutines that change something wait for it."""
         self.failure: Exception | None = None
+        self.forgetful = False
+        """Whether challenge passwords serve once only."""
         """When set, coroutines that change something raise it."""
 
     def requests(self) -> Mapping[ObjectPath, Request]:
@@ -52,6 +54,9 @@ class FakeService:
 
     def key_size(self, asked: KeyAlgorithm) -> int:
         return 521 if asked is KeyAlgorithm.EC else 2048
+
+    def forgets_challenges(self) -> bool:
+        return self.forgetful
 
     def notification(self) -> tuple[str, str]:
         return "SYSLOG", "daemon.notice"
