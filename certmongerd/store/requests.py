@@ -21,6 +21,7 @@ from certmongerd.core.model import (
     KeyAlgorithm,
     KeyRecord,
     KeyStorage,
+    Notification,
     Request,
     ScepMessages,
     StorageType,
@@ -174,6 +175,10 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("root_cert_dbs", "ca_certs.root_dbs", LIST),
     row("other_root_cert_dbs", "ca_certs.other_root_dbs", LIST),
     row("other_cert_dbs", "ca_certs.other_dbs", LIST),
+    # certmonger does not know the following, and forgets them.
+    row("notification_method", "notification.method", STRING),
+    row("notification_destination", "notification.destination", STRING),
+    row("declared_by", "declared_by", STRING),
 )
 
 _OLD_SPELLINGS: Final = {
@@ -198,6 +203,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "pre_save": Hook,
     "post_save": Hook,
     "ca_certs": CaCertLocations,
+    "notification": Notification,
 }
 _BUILD: Final[Callable[..., Request]] = Request
 
