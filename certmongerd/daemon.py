@@ -13,14 +13,16 @@ from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
 from certmongerd.config.settings import Settings
 from certmongerd.core.ids import CaName
-from certmongerd.core.model import Ca, CaCertLocations, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
 from certmongerd.core.step import Policy
 from certmongerd.installation import helper_directory
+from certmongerd.keystore.nss.authorities import is_same_database
 from certmongerd.observe.run_times import RunTimes
 from certmongerd.runner.actions import Actions
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.clock import SystemClock
-from certmongerd.runner.disk import LoadedState
+from certmongerd.runner.disk import LoadedState, sweep_ca_files
 from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
@@ -30,6 +32,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 from certmongerd.store.repository import Repository
 
@@ -42,6 +45,7 @@ def read_state(repository: Repository, helper_dir: str) -> LoadedState:
     loaded = repository.load()
     for problem in loaded.problems:
         _log.warning("State file %s", problem)
+    sweep_ca_files([*(stored.value.ca_certs for stored in loaded.cas), *(s.value.ca_certs for s in loaded.requests)])
     cas = tuple((stored.name, stored.value) for stored in loaded.cas)
     builtins = missing_builtins([ca for _, ca in cas], helper_dir)
     return LoadedState(
@@ -94,6 +98,12 @@ class Daemon:
             refetch_scep=self._refetch_scep,
             count_run=self.run_times.add,
         )
+        ca_certificates = CaCertificates(
+            executor=self._executor,
+            locks=locks,
+            settings=self._current,
+            find_key_storage=self._key_storage_in,
+        )
         actions = Actions(
             executor=self._executor,
             locks=locks,
@@ -103,6 +113,7 @@ class Daemon:
             settings=self._current,
             find_ca=self._find_ca,
             other_locations=self._locations_sharing_ca,
+            ca_certificates=ca_certificates,
             base_environment=environment,
             host_name=self._host_name,
         )
@@ -111,10 +122,11 @@ class Daemon:
             registry=self._registry,
             request_workers=RequestWorkers(self._registry, actions, histories),
             histories=histories,
+            simulations=Simulations(self._registry, self._executor),
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,
-                locks=locks,
+                ca_certificates=ca_certificates,
                 launcher=self._launcher,
                 settings=self._current,
                 base_environment=environment,
@@ -125,6 +137,7 @@ class Daemon:
                 identification=f"SelfSign (certmongerd {__version__})",
             ),
             submissions=submissions,
+            discard_candidate=actions.discard_candidate,
             tasks=tasks,
             settings=self._current,
             cas_dir=str(paths.cas_dir),
@@ -179,6 +192,10 @@ class Daemon:
 
     def _wake_requests(self, ca: Ca) -> None:
         self.engine.wake_requests(ca)
+
+    def _key_storage_in(self, location: str) -> KeyStorage | None:
+        storages = (request.key_storage for request in self.engine.requests().values())
+        return next((storage for storage in storages if is_same_database(storage, location)), None)
 
     def _locations_sharing_ca(self, request: Request) -> tuple[CaCertLocations, ...]:
         ca = self._find_ca(request)

@@ -14,6 +14,8 @@ from certmongerd.api import (
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
     ERROR_UNKNOWN_METHOD,
+    EXTENDED_CA_INTERFACE,
+    EXTENDED_MANAGER_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
@@ -32,6 +34,7 @@ _HINTS: Final[Mapping[str, str]] = {
     ERROR_ACCESS_DENIED: "Insufficient access.  Please retry operation as root.",
     ERROR_NO_REPLY: "Please verify that the certmonger service is still running.",
 }
+SIMULATION_TIMEOUT_S: Final = 600.0
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
 
@@ -162,9 +165,12 @@ class Client:
         if path:
             return [RequestEntry(path, self._properties(path, REQUEST_INTERFACE), self._extended(path))]
         entries = self._objects("get_requests", REQUEST_INTERFACE)
-        managed = self._managed or {}
-        extended = {path: interfaces.get(EXTENDED_REQUEST_INTERFACE, {}) for path, interfaces in managed.items()}
-        return [RequestEntry(path, known, properties_of(extended.get(path, {}))) for path, known in entries]
+        interface = EXTENDED_REQUEST_INTERFACE
+        return [RequestEntry(path, known, self._managed_properties(path, interface)) for path, known in entries]
+
+    def _managed_properties(self, path: str, interface: str) -> Properties:
+        """What came with all objects in a single call, if they came that way."""
+        return properties_of((self._managed or {}).get(path, {}).get(interface, {}))
 
     def _extended(self, path: str) -> Properties:
         """What certmonger does not know of a request: nothing from certmonger."""
@@ -186,7 +192,8 @@ class Client:
 
     def cas(self) -> list[CaEntry]:
         """All CAs in the daemon's order."""
-        return [CaEntry(*item) for item in self._objects("get_known_cas", CA_INTERFACE)]
+        entries = self._objects("get_known_cas", CA_INTERFACE)
+        return [CaEntry(path, known, self._managed_properties(path, EXTENDED_CA_INTERFACE)) for path, known in entries]
 
     def ca(self, path: str) -> CaEntry:
         """One CA."""
@@ -252,6 +259,20 @@ class Client:
         (entries,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "history")
         return [HistoryEntry(*entry) for entry in entries] if isinstance(entries, Iterable) else []
 
+    def simulate(self, until: int, outages: Sequence[tuple[str, int, int]], delay_s: int, life_s: int) -> str:
+        """A JSON document about what is to come until a Unix time; 0 means no delay, and the lives there are."""
+        with self._reported():
+            (document,) = self._connection.call(
+                BUS_NAME,
+                ROOT_PATH,
+                EXTENDED_MANAGER_INTERFACE,
+                "simulate",
+                "xa(sxx)xx",
+                (until, list(outages), delay_s, life_s),
+                timeout_s=SIMULATION_TIMEOUT_S,
+            )
+        return str(document)
+
     def scep_crl(self, path: str) -> str:
         """PEM of the revocation list that the request's SCEP server gives."""
         return self._text(path, EXTENDED_REQUEST_INTERFACE, "get_crl")
@@ -260,6 +281,12 @@ class Client:
         """PEM of the certificate with a serial number, hexadecimal; empty means the one held."""
         (pem,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
         return str(pem)
+
+    def apply(self, name: str, document: str, *, dry_run: bool, prune: bool) -> list[tuple[str, str]]:
+        """Have a document applied; effects and texts, one pair for each thing that was looked at."""
+        body = (name, document, dry_run, prune)
+        (outcomes,) = self._call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "apply", "ssbb", body)
+        return [(str(effect), str(text)) for effect, text in outcomes] if isinstance(outcomes, Iterable) else []
 
     def supported_key_types(self) -> list[str]:
         """Types of keys the daemon can make."""
@@ -286,9 +313,20 @@ class Client:
         answer = self._call(path, CA_INTERFACE, "refresh")
         return bool(answer and answer[0])
 
-    def ca_getter(self, path: str, member: str) -> str:
-        """`get_type`, `get_serial` or `get_config_file_path`; empty when the CA has no such value."""
-        return self._text(path, CA_INTERFACE, member)
+    def ca_type(self, ca: CaEntry) -> str:
+        """`EXTERNAL` or `INTERNAL:SELF`. Asks the daemon when the entry does not tell; so do the following."""
+        return self._told(ca, "type", "get_type")
+
+    def ca_next_serial(self, ca: CaEntry) -> str:
+        """Hexadecimal; empty for a CA that has none."""
+        return self._told(ca, "next-serial", "get_serial")
+
+    def ca_file(self, ca: CaEntry) -> str:
+        """The daemon's file about the CA; empty without one."""
+        return self._told(ca, "file", "get_config_file_path")
+
+    def _told(self, ca: CaEntry, name: str, member: str) -> str:
+        return ca.extended.text(name) if ca.extended.values else self._text(ca.path, CA_INTERFACE, member)
 
     # Signals.
 

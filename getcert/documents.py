@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from getcert.entries import CaEntry, Properties, RequestEntry
+from certmongerd.api import CA_TYPE_EXTERNAL
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry
 from getcert.names import key_usage_names, object_identifier_name
 from getcert.text import thumbprint
 
@@ -58,9 +59,11 @@ def _storage(properties: Properties, what: str) -> dict[str, object]:
     }
 
 
-def _key(properties: Properties) -> Document:
+def _key(entry: RequestEntry) -> Document:
+    properties = entry.properties
     return {
         **_storage(properties, "key"),
+        "pin_set": entry.has_key_pin,
         "pin_file": _text(properties, "key-pin-file"),
         "type": _text(properties, "key-type"),
         "size_bits": properties.number("key-size") or None,
@@ -125,7 +128,7 @@ def request_document(entry: RequestEntry, ca: CaEntry | None, now: float) -> Doc
         "attempts": entry.attempts,
         "track": properties.flag("monitoring"),
         "auto_renew": properties.flag("autorenew"),
-        "key": _key(properties),
+        "key": _key(entry),
         "certificate": _certificate(properties, now),
         "requested": _requested(properties),
         "ca_certificates": _ca_certificates(properties),
@@ -154,7 +157,7 @@ def ca_document(ca: CaEntry, *, kind: str, serial: str, config_path: str) -> Doc
         "type": kind,
         "identification": _text(properties, "aka"),
         "ca_error": _text(properties, "ca-error"),
-        "helper": _text(properties, "external-helper") if kind == "EXTERNAL" else None,
+        "helper": _text(properties, "external-helper") if kind == CA_TYPE_EXTERNAL else None,
         "next_serial": serial or None,
         "file": config_path or None,
         "issuer_names": list(properties.texts("issuer-names")),
@@ -190,4 +193,23 @@ def status_document(entry: RequestEntry, exit_status: int) -> Document:
         "stuck": entry.is_stuck,
         "ca_error": _text(entry.properties, "ca-error"),
         "exit_status": exit_status,
+    }
+
+
+def history_document(nickname: str, history: Iterable[HistoryEntry]) -> Document:
+    """What `history` answers about the request called *nickname*."""
+    return {
+        "version": VERSION,
+        "id": nickname,
+        "history": [
+            {
+                "at": time_of(entry.at),
+                "event": entry.event,
+                "status": entry.state,
+                "attempts": entry.attempts,
+                "next_attempt": time_of(entry.due),
+                "error": entry.error or None,
+            }
+            for entry in history
+        ],
     }

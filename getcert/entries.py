@@ -69,6 +69,11 @@ class RequestEntry:
         return self.extended.number("attempts")
 
     @property
+    def has_key_pin(self) -> bool:
+        """Whether the daemon was given the PIN of the key as text."""
+        return self.extended.flag("has-pin") or bool(self.properties.text("key-pin"))
+
+    @property
     def status(self) -> str:
         """Name of the state."""
         return self.properties.text("status")
@@ -95,6 +100,8 @@ class CaEntry:
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells as properties and certmonger by methods only; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from certmongerd.api import CA_TYPE_EXTERNAL
 from getcert.entries import CaEntry, Properties, RequestEntry
 from getcert.names import key_usage_names, object_identifier_name
 
@@ -78,9 +79,10 @@ def _storage(properties: Properties, what: str) -> str:
     return ",".join(parts)
 
 
-def _key_storage(properties: Properties) -> str:
+def _key_storage(entry: RequestEntry) -> str:
+    properties = entry.properties
     text = _storage(properties, "key")
-    if properties.text("key-pin"):
+    if entry.has_key_pin:
         text += ",pin set"
     if properties.text("key-pin-file"):
         text += f",pinfile='{properties.text('key-pin-file')}'"
@@ -147,7 +149,7 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
     yield from _given("ca-error", properties.text("ca-error"))
     yield f"\tstuck: {yes_or_no(entry.is_stuck)}"
     yield from _next_attempt(entry, utc=utc)
-    yield f"\tkey pair storage: {_key_storage(properties)}"
+    yield f"\tkey pair storage: {_key_storage(entry)}"
     yield from _access(properties, "key", "key")
     yield f"\tcertificate: {_storage(properties, 'cert')}"
     yield from _access(properties, "cert", "certificate")
@@ -178,7 +180,7 @@ def ca_lines(ca: CaEntry, *, kind: str, serial: str, config_path: str, verbose: 
         yield from _given("self-identifies as", properties.text("aka"))
     yield f"\tis-default: {yes_or_no(properties.flag('is-default'))}"
     yield f"\tca-type: {kind}"
-    if kind == "EXTERNAL":
+    if kind == CA_TYPE_EXTERNAL:
         yield f"\thelper-location: {properties.text('external-helper')}"
     else:
         yield from _given("next-serial-number", serial)

@@ -28,8 +28,20 @@ _TEXTS: Final = {
     "issuer": "template-issuer",
     "before_command": "cert-presave-command",
     "after_command": "cert-postsave-command",
+    "notification_method": "notification-method",
+    "notification_destination": "notification-destination",
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
+_CA_FILES: Final = {
+    "ca_file": "root-cert-files",
+    "other_root_file": "root-other-cert-files",
+    "chain_file": "other-cert-files",
+}
+_CA_DATABASES: Final = {
+    "ca_dbdir": "root-cert-nssdbs",
+    "other_root_dbdir": "root-other-cert-nssdbs",
+    "chain_dbdir": "other-cert-nssdbs",
+}
 _MODES: Final = {"key_perms": "key-perms", "cert_perms": "cert-perms"}
 _NO_KEY_SIZE: Final = frozenset({"", "None"})
 _MIN_RSA_BITS: Final = 1024
@@ -112,10 +124,12 @@ def template_values(options: ParsedOptions, default_realm: str | None, tell: Cal
         names = options.texts("principal")
         values["template-principal"] = texts(canonical_principal(name, default_realm) for name in names)
     values.update(_basic_constraints(options))
-    if options.given("ca_file"):
-        values["root-cert-files"] = texts(file_location(path, tell) for path in options.texts("ca_file"))
-    if options.given("ca_dbdir"):
-        values["root-cert-nssdbs"] = texts(database_location(path, tell) for path in options.texts("ca_dbdir"))
+    for name, key in _CA_FILES.items():
+        if options.given(name):
+            values[key] = texts(file_location(path, tell) for path in options.texts(name))
+    for name, key in _CA_DATABASES.items():
+        if options.given(name):
+            values[key] = texts(database_location(path, tell) for path in options.texts(name))
     return values
 
 

@@ -27,6 +27,10 @@ def _attempts(request: Request, _: Service) -> object:
     return request.attempts
 
 
+def _has_key_pin(request: Request, _: Service) -> object:
+    return request.key_storage.pin is not None
+
+
 def _struct(entry: HistoryEntry) -> tuple[int, str, str, int, str, int]:
     due = int(entry.due.timestamp()) if entry.due is not None else 0
     return int(entry.at.timestamp()), entry.event, entry.state, entry.attempts, entry.error, due
@@ -62,6 +66,7 @@ EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
         Method(name="history", gives=(Arg("entries", _HISTORY),), handle=_history, only_reads=True),
         Property(name="next-attempt", type="x", get=_next_attempt, source="next_attempt", annotations=(EMITS_CHANGED,)),
         Property(name="attempts", type="x", get=_attempts, source="attempts", annotations=(EMITS_CHANGED,)),
+        Property(name="has-pin", type="b", get=_has_key_pin, source="key_storage", annotations=(EMITS_CHANGED,)),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),

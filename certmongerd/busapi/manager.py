@@ -10,7 +10,8 @@ from certmongerd.busapi.refusal import bad_arg, no_such_entry
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
 from certmongerd.busapi.uniqueness import require_free_ca_nickname
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.model import Ca, KeyAlgorithm, StorageType
+from certmongerd.core.model import Ca, StorageType
+from certmongerd.pki.keys import supported_algorithms
 
 _Handler = Callable[[Subject[None], Arguments], Awaitable[Answer]]
 
@@ -72,7 +73,6 @@ def _paths(read: Callable[[Subject[None]], tuple[str, ...]], type_: str) -> _Han
     return handle
 
 
-_KEY_TYPES: Final = tuple(algorithm.value for algorithm in KeyAlgorithm)
 _STORAGE_TYPES: Final = (StorageType.NSSDB.value, StorageType.FILE.value)
 _ADDED: Final = (Arg("status", "b"), Arg("name", "o"))
 
@@ -115,7 +115,7 @@ MANAGER: Final[Interface[None]] = Interface(
         Method(
             name="get_supported_key_types",
             gives=(Arg("key_type_list", "as"),),
-            handle=_paths(lambda _: _KEY_TYPES, "as"),
+            handle=_paths(lambda _: tuple(item.value for item in supported_algorithms()), "as"),
             only_reads=True,
         ),
         Method(

@@ -1,7 +1,7 @@
-"""The answer of GetManagedObjects as bytes, without a library in between. No I/O.
+"""The answers of GetManagedObjects and GetAll as bytes, without a library in between. No I/O.
 
 A thousand requests are more than 40,000 variants, with which the libraries of `transport` keep both sides busy for
-most of a second. Only this one signature is handled, little-endian, with the types that properties of this project
+most of a second. Only these two signatures are handled, little-endian, with the types that properties of this project
 have; what else a daemon may send is refused by the reader, and left to the library. The layout is that of the D-Bus
 specification, "Marshaling (Wire Format)".
 """
@@ -13,6 +13,7 @@ from struct import error as StructError
 from typing import Final, TypeVar, cast
 
 MANAGED_OBJECTS: Final = "a{oa{sa{sv}}}"
+PROPERTIES: Final = "a{sv}"
 
 _U32: Final = Struct("<I")
 _I64: Final = Struct("<q")
@@ -78,10 +79,6 @@ def _append_boolean(buffer: bytearray, flag: object) -> None:
     buffer += _U32.pack(bool(flag))
 
 
-def _append_count(buffer: bytearray, count: object) -> None:
-    buffer += _U32.pack(count)
-
-
 def _append_number(buffer: bytearray, number: object) -> None:
     buffer += _I64.pack(number)
 
@@ -90,7 +87,6 @@ _WRITERS: Final[dict[str, tuple[int, Callable[[bytearray, object], None]]]] = {
     "s": (4, _append_text),
     "o": (4, _append_text),
     "b": (4, _append_boolean),
-    "u": (4, _append_count),
     "x": (8, _append_number),
     "as": (4, _append_texts),
     "a(ss)": (4, _append_text_pairs),
@@ -112,6 +108,15 @@ class PropertyWriter:
         buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
         buffer += self._head
         self._append_value(buffer, value)
+
+
+def marshal_properties(append_properties: Callable[[bytearray], None]) -> Marshalled:
+    """The whole answer of GetAll."""
+    buffer = bytearray()
+    begun = _begin_array(buffer, _STRUCT_BOUNDARY)
+    append_properties(buffer)
+    _end_array(buffer, begun)
+    return Marshalled(bytes(buffer))
 
 
 class ObjectsWriter:
@@ -194,11 +199,6 @@ def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
     return _U32.unpack_from(body, at)[0] != 0, at + 4
 
 
-def _read_count(body: bytes, at: int) -> tuple[int, int]:
-    at = (at + 3) & -4
-    return _U32.unpack_from(body, at)[0], at + 4
-
-
 def _read_number(body: bytes, at: int) -> tuple[int, int]:
     at = (at + 7) & -8
     return _I64.unpack_from(body, at)[0], at + 8
@@ -208,7 +208,6 @@ _READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]
     b"s": ("s", _read_text),
     b"o": ("o", _read_text),
     b"b": ("b", _read_boolean),
-    b"u": ("u", _read_count),
     b"x": ("x", _read_number),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),
@@ -229,6 +228,17 @@ def read_managed_objects(body: bytes, make_variant: Callable[[str, object], V]) 
     if at != len(body):
         raise NotReadable
     return objects
+
+
+def read_properties(body: bytes, make_variant: Callable[[str, object], V]) -> dict[str, V]:
+    """The value of a complete valid body of type `PROPERTIES`. Raises NotReadable."""
+    try:
+        properties, at = _read_properties(body, 0, make_variant)
+    except (StructError, UnicodeDecodeError, KeyError, IndexError) as exc:
+        raise NotReadable from exc
+    if at != len(body):
+        raise NotReadable
+    return properties
 
 
 def _read_interfaces(

@@ -7,6 +7,8 @@ from typing import Final
 
 from certmongerd.api import CAS_PATH, ERROR_LIMITS_EXCEEDED, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_ca import EXTENDED_CA
+from certmongerd.busapi.extended_manager import EXTENDED_MANAGER
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
 from certmongerd.busapi.manager import MANAGER
@@ -43,8 +45,9 @@ class ObjectTree:
         if own is not None:
             return replace(self._node(path, own, _OBJECT_INTERFACES, ()), extension=self._extension(path))
         if path == ROOT_PATH:
-            root = BoundInterface(MANAGER, Subject(ObjectPath(path), None, self._context))
-            return self._node(path, root, _ROOT_INTERFACES, _ROOT_CHILDREN)
+            subject = Subject(ObjectPath(path), None, self._context)
+            root = self._node(path, BoundInterface(MANAGER, subject), _ROOT_INTERFACES, _ROOT_CHILDREN)
+            return replace(root, extension=BoundInterface(EXTENDED_MANAGER, subject))
         if path in (CAS_PATH, REQUESTS_PATH):
             service = self._context.service
             paths = tuple(service.cas()) if path == CAS_PATH else tuple(service.requests())
@@ -61,9 +64,12 @@ class ObjectTree:
         return None if ca is None else BoundInterface(CA, Subject(key, ca, self._context))
 
     def _extension(self, path: str) -> AnyInterface | None:
-        key = ObjectPath(path)
-        request = self._context.service.requests().get(key)
-        return None if request is None else BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        service, key = self._context.service, ObjectPath(path)
+        request = service.requests().get(key)
+        if request is not None:
+            return BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        ca = service.cas().get(key)
+        return None if ca is None else BoundInterface(EXTENDED_CA, Subject(key, ca, self._context))
 
     def _node(
         self, path: str, own: AnyInterface | None, standard: tuple[Interface[Node], ...], children: tuple[str, ...]
@@ -93,7 +99,13 @@ class ObjectTree:
             if number % _OBJECTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         for path, ca in cas:
-            writer.append(path, {CA.name: partial(CA.marshal_properties, value=ca, service=service)})
+            writer.append(
+                path,
+                {
+                    interface.name: partial(interface.marshal_properties, value=ca, service=service)
+                    for interface in (CA, EXTENDED_CA)
+                },
+            )
         if len(writer) > MAX_MANAGED_BYTES:
             raise CallRefused(ERROR_LIMITS_EXCEEDED, "s", (_TOO_MUCH,))
         return writer.finish()

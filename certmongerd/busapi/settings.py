@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from certmongerd.busapi.entries import flag_of, number_of, text_of, texts_of
+from certmongerd.busapi.notification import NOTIFICATION_PROPERTIES
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
+from certmongerd.config.settings import notification_method
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     MINIMUM_RSA_BITS,
     CaCertLocations,
     CertStorage,
@@ -23,11 +26,12 @@ from certmongerd.core.model import (
 )
 from certmongerd.core.secret import Secret
 from certmongerd.core.usages import object_identifier
+from certmongerd.pki.keys import supported_algorithms
 from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
 
-KEY_TYPES: Final = {"RSA": KeyAlgorithm.RSA, "EC": KeyAlgorithm.EC, "ECDSA": KeyAlgorithm.EC}
+KEY_TYPES: Final = {item.value.upper(): item for item in KeyAlgorithm} | {"ECDSA": KeyAlgorithm.EC}
 """Accepted spellings, upper-case."""
 _MAXIMUM_BITS: Final = 16384
 _EC_BITS: Final = (256, 384, 521)
@@ -56,7 +60,9 @@ class Setting(Generic[V]):
 
 
 def settled_size(algorithm: KeyAlgorithm, size: int) -> int:
-    """*size* raised to the minimum; for EC the next curve's size, at most 521."""
+    """*size* raised to the minimum; for EC the next curve's size, at most 521; the size where there is only one."""
+    if algorithm in FIXED_KEY_SIZES:
+        return FIXED_KEY_SIZES[algorithm]
     if algorithm is KeyAlgorithm.RSA:
         return max(size, MINIMUM_RSA_BITS)
     return next((bits for bits in _EC_BITS if size <= bits), _EC_BITS[-1])
@@ -66,6 +72,9 @@ def _with_key_type(request: Request, text: str, _caller: Caller) -> Request:
     algorithm = KEY_TYPES.get(text.upper())
     if algorithm is None:
         raise InvalidValue("KEY_TYPE", f'No support for key type "{text}".')
+    if algorithm not in supported_algorithms():
+        reason = "the installed cryptography library, or its OpenSSL, is too old for it"
+        raise InvalidValue("KEY_TYPE", f'No support for key type "{text}": {reason}.')
     size = request.key.gen_size
     if algorithm is KeyAlgorithm.RSA and request.key.gen_type is not algorithm:
         size = DEFAULT_RSA_BITS
@@ -180,13 +189,29 @@ def _mode(key: str, mode: int) -> int:
     return mode
 
 
+def _notification_method(word: str) -> str:
+    if not word:
+        return word
+    try:
+        return notification_method(word).value
+    except InvalidValue as exc:
+        raise InvalidValue("notification-method", f"The notification method {exc.reason}.") from exc
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise InvalidValue("notification-destination", "The destination of notifications has control characters.")
+    return text
+
+
 def _ms_template(text: str) -> str:
     if text and not _MS_TEMPLATE.fullmatch(text):
         raise InvalidValue("template-ms-certificate-template", f"Invalid V2 certificate template specifier: {text}")
     return text
 
 
-def _hook(command: str, caller: Caller) -> Hook:
+def hook(command: str, caller: Caller) -> Hook:
+    """*command* as the hook of *caller*, who it will run as."""
     uid = str(caller.uid) if command and caller.uid is not None else ""
     return Hook(command=command, uid=uid)
 
@@ -267,15 +292,25 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
     ),
     _text(
         ("cert-presave-command",),
-        lambda r, v, caller: replace(r, pre_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, pre_save=hook(v, caller)),
         "cert-presave-command",
         "cert-presave-uid",
     ),
     _text(
         ("cert-postsave-command",),
-        lambda r, v, caller: replace(r, post_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, post_save=hook(v, caller)),
         "cert-postsave-command",
         "cert-postsave-uid",
+    ),
+    _text(
+        ("notification-method",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, method=_notification_method(v))),
+        *NOTIFICATION_PROPERTIES,
+    ),
+    _text(
+        ("notification-destination",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, destination=_one_line(v))),
+        *NOTIFICATION_PROPERTIES,
     ),
     _texts(("root-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, root_files=v))),
     _texts(("root-other-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, other_root_files=v))),

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Service
@@ -85,18 +86,19 @@ class ChangeSignals:
 
     def ca_added(self, path: ObjectPath, ca: Ca) -> None:
         """A CA was added; requests that name it have a CA again."""
-        self._added(path, (CA,), ca)
+        self._added(path, (CA, EXTENDED_CA), ca)
         self._reannounce_ca(ca.id)
 
     def ca_changed(self, path: ObjectPath, old: Ca, new: Ca) -> None:
-        """A CA changed: one signal."""
+        """A CA changed: one signal for each interface with changes."""
         named = self._named.pop(path, ()) if self._named else ()
         if self._sinks:
             self._changed(path, CA, old, new, named)
+            self._changed(path, EXTENDED_CA, old, new, ())
 
     def ca_removed(self, path: ObjectPath) -> None:
         """A CA was removed; requests that name it have none now."""
-        self._removed(path, (CA.name,))
+        self._removed(path, (CA.name, EXTENDED_CA.name))
         self._reannounce_ca(None)
 
     # Sending

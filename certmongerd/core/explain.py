@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.core.advice import advice_for
-from certmongerd.core.machine_save import enroll_thresholds, next_renewal
+from certmongerd.core.machine_save import enroll_thresholds, is_renewal_due, next_renewal
 from certmongerd.core.model import Request
 from certmongerd.core.schedule import renewal_thresholds
 from certmongerd.core.states import State
@@ -107,28 +107,42 @@ _BACK_OFF: Final = (
     "a minute after the first failure, twice as long after each further one, at most six hours; "
     "with a certificate, at most a day or half of its remaining life; up to a quarter less, so that not all ask at once"
 )
+_OVERDUE: Final = "renewal is due; what is found overdue may wait up to an hour, so that not all are renewed at once"
 _LATER: Final = "or up to an eighth later, so that not all are renewed at once"
-_RULE: Final[Mapping[State, str]] = {
+_LOCAL_BACK_OFF: Final = "half a minute after the first failure, then twice as long each time, at most six hours"
+_WAITING_RULE: Final[Mapping[State, str]] = {
     _S.CA_UNREACHABLE: _BACK_OFF,
     _S.CA_UNCONFIGURED: _BACK_OFF,
-    _S.CA_WORKING: f"when the CA said, else {_BACK_OFF}",
+    _S.CA_WORKING: (
+        "when the CA said, else after a minute, then twice as long after each poll, at most a day or half of the "
+        "certificate's remaining life, six hours while there is none; up to a quarter less, so that not all ask at once"
+    ),
     _S.NEED_SCEP_ENCRYPTION_CERT: (
         "as soon as the server's certificates are there; they are asked for a minute after the first failure, "
         "then twice as long after each further one, at most every six hours"
     ),
-    _S.NEED_KEY_PAIR: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_KEYINFO: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_CSR: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_SCEP_DATA: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.START_SAVING_CERT: "storing is tried again by itself",
-    _S.NEED_TO_SAVE_CA_CERTS: "storing is tried again by itself",
+    _S.NEED_KEY_PAIR: _LOCAL_BACK_OFF,
+    _S.NEED_KEYINFO: _LOCAL_BACK_OFF,
+    _S.NEED_CSR: _LOCAL_BACK_OFF,
+    _S.NEED_SCEP_DATA: _LOCAL_BACK_OFF,
+    _S.START_SAVING_CERT: "a minute after the first failure, then twice as long each time, at most six hours",
+    _S.NEED_TO_SAVE_CA_CERTS: "a minute after the first failure, then twice as long each time, at most six hours",
 }
+"""When states that may wait go on."""
+_WORKING_RULE: Final[Mapping[State, str]] = {
+    _S.SUBMITTING: "the CA's helper may take as long as submit_timeout allows; then the CA counts as unreachable",
+    _S.PRE_SAVE_CERT: "the command may take as long as hook_timeout allows; it is ended then",
+    _S.POST_SAVED_CERT: "the command may take as long as hook_timeout allows; it is ended then",
+    _S.GENERATING_KEY_PAIR: "one key is made per processor at a time; large RSA keys take long",
+}
+_AT_ONCE: Final = "it goes on as soon as this is done"
+_WATCH: Final = "people are told at the thresholds of notify_ttls, at its end and daily from then on"
 
 
 def explain(request: Request, context: Context) -> tuple[Fact, ...]:
     """Facts about *request*, most important first.
 
-    Labels: state, stuck, meaning, reason, ca, submitted, attempts, certificate, next attempt, rule, advice.
+    Labels: state, stuck, meaning, reason, ca, submitted, attempts, certificate, notices, next attempt, rule, advice.
     """
     facts: list[Fact] = [
         ("state", request.state.value),
@@ -144,7 +158,8 @@ def explain(request: Request, context: Context) -> tuple[Fact, ...]:
     if request.attempts:
         facts.append(("attempts", f"{request.attempts} in a row without a certificate"))
     if request.cert_facts.not_after is not None:
-        facts.append(("certificate", f"valid until {time_text(request.cert_facts.not_after)}"))
+        facts.append(("certificate", _validity(request.cert_facts.not_after, context.now)))
+        facts.append(("notices", _WATCH if request.monitor else "none: the certificate is not tracked"))
     facts += _next(request, context)
     advice = advice_for(request.state, request.id)
     if advice:
@@ -157,15 +172,20 @@ def time_text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _validity(not_after: datetime, now: datetime) -> str:
+    return f"{'valid until' if now < not_after else 'expired at'} {time_text(not_after)}"
+
+
 def _next(request: Request, context: Context) -> list[Fact]:
     """When something happens by itself, and why then."""
     if request.state is State.MONITORING:
         return _next_renewal(request, context)
     if request.next_attempt is None:
-        return [("next attempt", "none by itself: somebody has to act")] if request.is_stuck else []
-    rule = _RULE.get(request.state)
-    facts = [("next attempt", time_text(request.next_attempt))]
-    return facts + ([("rule", rule)] if rule else [])
+        if request.is_stuck:
+            return [("next attempt", "none by itself: somebody has to act")]
+        return [("next attempt", "under way"), ("rule", _WORKING_RULE.get(request.state, _AT_ONCE))]
+    rule = _WAITING_RULE.get(request.state, _BACK_OFF)
+    return [("next attempt", time_text(request.next_attempt)), ("rule", rule)]
 
 
 def _next_renewal(request: Request, context: Context) -> list[Fact]:
@@ -174,11 +194,13 @@ def _next_renewal(request: Request, context: Context) -> list[Fact]:
         return [("next attempt", "none: renewal is switched off (getcert start-tracking -r switches it on)")]
     if not_after is None:
         return []
-    coming = next_renewal(request, context)
+    coming = request.next_attempt or next_renewal(request, context)
     if coming is None:
         return [("next attempt", "none: there is no key location, or no threshold is configured (enroll_ttls)")]
     if not_after <= context.now:
         return [("next attempt", time_text(coming)), ("rule", "an expired certificate is tried once a day")]
+    if is_renewal_due(request, context):
+        return [("next attempt", time_text(coming)), ("rule", _OVERDUE)]
     rule = f"renewal is due when {_remaining_at_renewal(request, context)} of the certificate's life remain, {_LATER}"
     return [("next attempt", time_text(coming)), ("rule", rule)]
 

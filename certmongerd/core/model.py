@@ -8,6 +8,8 @@ UTC datetimes with whole seconds; None means "not set".
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
+from typing import Final
 
 from certmongerd.core.ids import NO_CA, CaName, Nickname
 from certmongerd.core.secret import Secret
@@ -22,6 +24,23 @@ class KeyAlgorithm(Enum):
 
     RSA = "RSA"
     EC = "EC"
+    ED25519 = "Ed25519"
+    """RFC 8410."""
+    ML_DSA_44 = "ML-DSA-44"
+    """RFC 9881, as the other two; FIPS 204 says what they are."""
+    ML_DSA_65 = "ML-DSA-65"
+    ML_DSA_87 = "ML-DSA-87"
+
+
+FIXED_KEY_SIZES: Final = MappingProxyType(
+    {
+        KeyAlgorithm.ED25519: 256,
+        KeyAlgorithm.ML_DSA_44: 0,
+        KeyAlgorithm.ML_DSA_65: 0,
+        KeyAlgorithm.ML_DSA_87: 0,
+    }
+)
+"""Sizes of keys that come in one size only; see `KeyRecord.size`."""
 
 
 class StorageType(Enum):
@@ -46,7 +65,7 @@ class KeyRecord:
     type: KeyAlgorithm | None = None
     """Algorithm of the existing key; None while no key was read."""
     size: int = 0
-    """Bits of the existing key (EC: field size); 0 while unknown."""
+    """Bits of the existing key (EC: field size); 0 while unknown, and for ML-DSA, which has no size to choose."""
     gen_type: KeyAlgorithm = KeyAlgorithm.RSA
     """Algorithm for the next generation."""
     gen_size: int = DEFAULT_RSA_BITS
@@ -209,6 +228,15 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """How people want to be told of one request; what is empty is the configuration's affair."""
+
+    method: str = ""
+    """A word of `notification_method` in certmonger.conf."""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaCertLocations:
     """Where CA certificates are to be stored."""
 
@@ -260,6 +288,9 @@ class Request:
     pre_save: Hook = Hook()
     post_save: Hook = Hook()
     ca_certs: CaCertLocations = CaCertLocations()
+    notification: Notification = Notification()
+    declared_by: str = ""
+    """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
@@ -301,6 +332,8 @@ class Ca:
     root_certs: tuple[NamedCertificate, ...] = ()
     other_root_certs: tuple[NamedCertificate, ...] = ()
     other_certs: tuple[NamedCertificate, ...] = ()
+    certs_to_save: bool = False
+    """Whether the certificates above are newer than the files that want them."""
     required_enroll_attributes: tuple[str, ...] = ()
     """D-Bus property names, for example `template-subject`."""
     required_renewal_attributes: tuple[str, ...] = ()
@@ -322,4 +355,6 @@ class Ca:
     """PEM of further SCEP certificates."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    declared_by: str = ""
+    """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -9,7 +9,6 @@ among them: a process's arguments can be read by everybody.
 import contextlib
 import json
 import os
-import pwd
 import signal
 import subprocess
 import sys
@@ -31,17 +30,17 @@ class Worker:
     def ask(self, operation: str, location: str, user: str = "", **arguments: Value) -> Mapping[str, Value]:
         """The answer of *operation* on the store at *location*. Blocks; raises `KeyStoreError`.
 
-        The process runs as *user*, or as the daemon does when that is empty.
+        The operation is done as *user*, or as the daemon's user when that is empty.
         """
-        job = {"operation": operation, "limit_s": self.time_limit_s, "location": location, **arguments}
-        answer = self._run(json.dumps(job).encode(), location, user)
+        job = {"operation": operation, "limit_s": self.time_limit_s, "user": user, "location": location, **arguments}
+        answer = self._run(json.dumps(job).encode(), location)
         failed = answer.get("failed")
         if failed is not None:
             raise KeyStoreError(FailureKind(failed), location, str(answer["reason"]))
         return answer
 
-    def _run(self, job: bytes, location: str, user: str) -> Mapping[str, Value]:
-        with _started(self.module, location, user) as process:
+    def _run(self, job: bytes, location: str) -> Mapping[str, Value]:
+        with _started(self.module, location) as process:
             try:
                 output, _ = process.communicate(job, timeout=self.time_limit_s)
             except subprocess.TimeoutExpired:
@@ -58,10 +57,9 @@ class Worker:
         return answer
 
 
-def _started(module: str, location: str, user: str) -> subprocess.Popen[bytes]:
+def _started(module: str, location: str) -> subprocess.Popen[bytes]:
     """The worker process, waiting for its job. Raises `KeyStoreError`."""
     try:
-        account = pwd.getpwnam(user) if user else None
         return subprocess.Popen(
             [sys.executable, "-I", "-m", module],
             stdin=subprocess.PIPE,
@@ -70,15 +68,10 @@ def _started(module: str, location: str, user: str) -> subprocess.Popen[bytes]:
             cwd="/",
             start_new_session=True,
             umask=0o077,
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=os.getgrouplist(user, account.pw_gid) if account else None,
         )
-    except KeyError:
-        raise KeyStoreError(FailureKind.PERMS, location, f'The user "{user}" does not exist.') from None
     except OSError as exc:
-        kind = FailureKind.PERMS if isinstance(exc, PermissionError) else FailureKind.OTHER
-        raise KeyStoreError(kind, location, f"The token's process cannot be started: {exc.strerror}") from exc
+        reason = f"The token's process cannot be started: {exc.strerror}"
+        raise KeyStoreError(FailureKind.OTHER, location, reason) from exc
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ Imports little, because it is started for each operation.
 
 import json
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -69,6 +70,7 @@ def serve(operations: Mapping[str, Operation]) -> None:
         signal.alarm(int(limit) + _GRACE_S)
     answer: Mapping[str, Value]
     try:
+        _become(str(arguments["user"]))
         answer = operations[str(arguments["operation"])](Job(arguments))
     except KeyStoreError as error:
         answer = {"failed": error.kind.value, "reason": error.reason}
@@ -77,6 +79,21 @@ def serve(operations: Mapping[str, Operation]) -> None:
     os.write(answer_fd, json.dumps(answer).encode())
     # Libraries that were loaded may hang or crash when they are unloaded; everything is done.
     os._exit(0)
+
+
+def _become(user: str) -> None:
+    """Go on as *user*, unless that is empty. Raises `KeyStoreError`."""
+    if not user:
+        return
+    try:
+        account = pwd.getpwnam(user)
+        os.initgroups(user, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    except KeyError:
+        raise KeyStoreError(FailureKind.PERMS, "", f'The user "{user}" does not exist.') from None
+    except PermissionError as exc:
+        raise KeyStoreError(FailureKind.PERMS, "", f'Only root can work as the user "{user}".') from exc
 
 
 def _keep_output() -> int:

@@ -177,7 +177,7 @@ def issue_certificate(
     """
     if not 0 < serial <= MAX_SERIAL:
         raise InvalidValue("serial", "A serial number has to be positive and at most 20 octets long.")
-    algorithm = _signature_algorithm(issuer.key, digest)
+    algorithm = algorithms.signature_algorithm(issuer.key, digest)
     to_be_signed = der.sequence(
         der.context(0, der.integer(2)),
         der.integer(serial),
@@ -256,12 +256,6 @@ def self_signed(
         digest=digest,
         unique_id=unique_id,
     )
-
-
-def _signature_algorithm(key: PrivateKey, digest: str) -> bytes:
-    """AlgorithmIdentifier; RSA has NULL parameters, ECDSA none (RFC 3279, RFC 5758)."""
-    parameters = der.encode(der.NULL) if isinstance(key, rsa.RSAPrivateKey) else b""
-    return der.sequence(der.oid(algorithms.signature_oid(key, digest)), parameters)
 
 
 def _time(moment: datetime) -> bytes:

@@ -1,14 +1,12 @@
 """Carries out what the request machine asks for; results come back as its events."""
 
-import base64
+import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
-from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.effects import (
     BuildCsr,
     BuildScep,
@@ -23,7 +21,7 @@ from certmongerd.core.effects import (
     SaveCert,
     Submit,
 )
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.events import (
     CaCertsSaved,
     CertAbsent,
@@ -41,21 +39,21 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
 from certmongerd.core.secret import Secret
-from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
+from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
-_MARKER_BYTES: Final = 6
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -68,6 +66,7 @@ class Actions:
     launcher: Launcher
     submissions: Submissions
     notifier: Notifier
+    ca_certificates: CaCertificates
     settings: Callable[[], Settings]
     find_ca: Callable[[Request], Ca | None]
     other_locations: Callable[[Request], tuple[CaCertLocations, ...]]
@@ -131,12 +130,18 @@ class Actions:
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
         store = open_key_store(storage.type)
-        marker = new_marker()
+        marker = request.key_next_marker or new_marker()
         cipher = self.settings().symmetric_cipher
         async with self.locks.holding([storage.location]):
             if request.key_next_marker:
                 await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
-            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            try:
+                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            except asyncio.CancelledError:
+                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # may be closed already, when it is the daemon that ends.
+                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                raise
         facts = generated.facts
         return KeyGenerated(
             type=facts.algorithm,
@@ -145,6 +150,18 @@ class Actions:
             marker=generated.marker,
             token=facts.token,
         )
+
+    async def discard_candidate(self, request: Request) -> None:
+        """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
+        storage = request.key_storage
+        if not request.key_next_marker:
+            return
+        try:
+            store = open_key_store(storage.type)
+            async with self.locks.holding([storage.location]):
+                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+        except KeyStoreError as error:
+            _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
     async def _build_csr(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -165,22 +182,14 @@ class Actions:
                 marker=request.key_next_marker,
                 preserve_as=preserve_as,
                 known_spki=request.key.pubkey_info,
+                user=request.nss_user,
             )
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
-        ca = self.find_ca(request)
-        own = ca_certificate_files([request.ca_certs], ca, request)
-        if not own:
-            return CaCertsSaved()
-        # What other requests want in the same file goes there too.
-        places = [request.ca_certs, *self.other_locations(request)]
-        files = ca_certificate_files(places, ca, request)
-        store = FileKeyStore()
-        for path in own:
-            pems = [certificate.pem for certificate in files[path]]
-            async with self.locks.holding([path]):
-                await self.executor.io(store.save_certificates, path, pems)
+        await self.ca_certificates.save(
+            [request.ca_certs], self.other_locations(request), self.find_ca(request), request
+        )
         return CaCertsSaved()
 
     async def _run_hook(self, request: Request, hook: Hook, moment: HookMoment) -> EffectResult:
@@ -189,11 +198,6 @@ class Actions:
         if not outcome.succeeded:
             _log.warning('Request "%s": %s command: %s', request.id, moment.value, outcome.reason)
         return HookEnded()
-
-
-def new_marker() -> str:
-    """A name for a candidate key: eight characters that are safe in file names."""
-    return base64.b64encode(secrets.token_bytes(_MARKER_BYTES)).decode().replace("+", "=").replace("/", "_")
 
 
 def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
@@ -207,8 +211,13 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
     return CertRead(cert=pem, facts=certificate_facts(certificate))
 
 
-def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | KeyAbsent | Impossible:
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         challenge = read_challenge(request)
         csr = build_csr(

@@ -28,17 +28,15 @@ from certmongerd.core.ca_machine import (
     Timer,
     step_phase,
 )
-from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
-from certmongerd.keystore.file import FileKeyStore
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, ca_data_environment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
-from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun, Finished
 from certmongerd.runner.registry import CaEntry, Registry
@@ -58,7 +56,7 @@ class CaWorkers:
 
     registry: Registry
     executor: Executor
-    locks: LocationLocks
+    ca_certificates: CaCertificates
     launcher: Launcher
     settings: Callable[[], Settings]
     base_environment: Mapping[str, str]
@@ -104,6 +102,16 @@ class CaWorkers:
         entry.scep_refetched = now
         _log.info('CA "%s": its SCEP data are fetched again', entry.ca.id)
         self._start_phases(entry, _SCEP_PHASES, tasks)
+
+    def restore_certificates(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
+        """Put the certificates that are known where they are wanted, though they did not change; without hooks."""
+        tasks.create_task(self._restore(entry), name=f"CA {entry.ca.id} certificates")
+
+    async def _restore(self, entry: CaEntry) -> None:
+        outcome = await self._save(entry.ca)
+        if isinstance(outcome, DataNotSaved):
+            _log.warning('CA "%s": %s', entry.ca.id, outcome.reason)
+            self.registry.set_ca(entry, replace(entry.ca, error=outcome.reason))
 
     async def stop(self, entry: CaEntry) -> None:
         """End the phases of *entry* and their helpers."""
@@ -199,12 +207,8 @@ class CaWorkers:
                 return FetchFailed(text or f"{phase.value}: the helper ended with status {status}.")
 
     async def _save(self, ca: Ca) -> PhaseEvent:
-        files = ca_certificate_files(self.locations(ca), ca, None)
-        store = FileKeyStore()
         try:
-            for path, certificates in files.items():
-                async with self.locks.holding([path]):
-                    await self.executor.io(store.save_certificates, path, [c.pem for c in certificates])
+            await self.ca_certificates.save(self.locations(ca), (), ca, None)
         except KeyStoreError as error:
             return DataNotSaved(str(error))
         return DataSaved()

@@ -13,6 +13,7 @@ from typing import Final
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     CaCertLocations,
     CertificateFacts,
     CertStorage,
@@ -20,6 +21,7 @@ from certmongerd.core.model import (
     KeyAlgorithm,
     KeyRecord,
     KeyStorage,
+    Notification,
     Request,
     ScepMessages,
     StorageType,
@@ -173,6 +175,10 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("root_cert_dbs", "ca_certs.root_dbs", LIST),
     row("other_root_cert_dbs", "ca_certs.other_root_dbs", LIST),
     row("other_cert_dbs", "ca_certs.other_dbs", LIST),
+    # certmonger does not know the following, and forgets them.
+    row("notification_method", "notification.method", STRING),
+    row("notification_destination", "notification.destination", STRING),
+    row("declared_by", "declared_by", STRING),
 )
 
 _OLD_SPELLINGS: Final = {
@@ -197,6 +203,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "pre_save": Hook,
     "post_save": Hook,
     "ca_certs": CaCertLocations,
+    "notification": Notification,
 }
 _BUILD: Final[Callable[..., Request]] = Request
 
@@ -226,6 +233,8 @@ def write_request(request: Request) -> list[Record]:
 
 def _complete_generation(values: dict[str, object]) -> None:
     size = values.get("gen_size")
+    if values.get("gen_type") in FIXED_KEY_SIZES:
+        return
     if not isinstance(size, int) or size <= 0:
         is_ec = values.get("gen_type") is KeyAlgorithm.EC
         values["gen_size"] = DEFAULT_EC_BITS if is_ec else DEFAULT_RSA_BITS

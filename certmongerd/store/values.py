@@ -223,7 +223,7 @@ def _write_secret(secret: Secret | None) -> str:
     return secret.reveal() if secret is not None else ""
 
 
-_ALGORITHMS: Final = {"RSA": KeyAlgorithm.RSA, "EC": KeyAlgorithm.EC, "ECDSA": KeyAlgorithm.EC}
+_ALGORITHMS: Final = {item.value.upper(): item for item in KeyAlgorithm} | {"ECDSA": KeyAlgorithm.EC}
 
 
 def _read_algorithm(text: str) -> KeyAlgorithm | None:

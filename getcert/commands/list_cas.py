@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from certmongerd.api import CA_TYPE_EXTERNAL
 from getcert.client import Client
 from getcert.context import Context
 from getcert.documents import Document, ca_document, cas_document
@@ -13,25 +14,18 @@ from getcert.text import ca_lines
 GROUPS: Final[Groups] = (("Which CA", ("ca",)), ("Output", ("output",)))
 HIDDEN: Final = ()
 
-_EXTERNAL: Final = "EXTERNAL"
-
 
 def _document(client: Client, ca: CaEntry) -> Document:
-    return ca_document(
-        ca,
-        kind=client.ca_getter(ca.path, "get_type"),
-        serial=client.ca_getter(ca.path, "get_serial"),
-        config_path=client.ca_getter(ca.path, "get_config_file_path"),
-    )
+    return ca_document(ca, kind=client.ca_type(ca), serial=client.ca_next_serial(ca), config_path=client.ca_file(ca))
 
 
 def _show(context: Context, client: Client, ca: CaEntry) -> None:
-    kind = client.ca_getter(ca.path, "get_type")
+    kind = client.ca_type(ca)
     for line in ca_lines(
         ca,
         kind=kind,
-        serial="" if kind == _EXTERNAL else client.ca_getter(ca.path, "get_serial"),
-        config_path=client.ca_getter(ca.path, "get_config_file_path") if context.is_verbose else "",
+        serial="" if kind == CA_TYPE_EXTERNAL else client.ca_next_serial(ca),
+        config_path=client.ca_file(ca) if context.is_verbose else "",
         verbose=context.is_verbose,
     ):
         context.tell(line)

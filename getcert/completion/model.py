@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from certmongerd.core.usages import OBJECT_IDENTIFIERS
+from certmongerd.core.usages import KEY_USAGES, OBJECT_IDENTIFIERS
 from getcert.help import option_names
 from getcert.main import COMMANDS, PINNED_CAS
-from getcert.names import KEY_USAGES
 from getcert.options import OPTIONS, Kind, Option
 
 PROGRAM: Final = "getcert"

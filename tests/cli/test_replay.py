@@ -61,11 +61,13 @@ ADDED_LINES = re.compile(
 IDENTITY = "(certmongerd "
 """certmongerd's helpers name their own program in a CA's identification."""
 
+MORE_KEY_TYPES = " Ed25519 ML-DSA-44 ML-DSA-65 ML-DSA-87"
+
 
 def as_certmonger_would(text: str) -> str:
-    """Output without what certmongerd tells on purpose beyond certmonger: one reason, and its own name."""
+    """Output without what certmongerd tells on purpose beyond certmonger: a reason, its own name, kinds of keys."""
     without_reasons = re.sub(rf"({re.escape(REASON_AFTER)})\tca-error: .*\n", r"\1", text)
-    return without_reasons.replace(IDENTITY, "(certmonger ")
+    return without_reasons.replace(IDENTITY, "(certmonger ").replace(MORE_KEY_TYPES, "")
 
 
 @dataclass(frozen=True)

@@ -9,32 +9,14 @@ from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.keystore.nss.library import CertificateHead, ListNode, Nss, SecItem, Trust, item
+from certmongerd.keystore.nss.location import directory_of, is_there
 
-_PREFIXES: Final = ("sql:", "dbm:", "rdb:", "extern:")
-_FILES: Final = ("cert9.db", "key4.db", "cert8.db", "key3.db")
 _READ_ONLY: Final = 1
 _SUCCESS: Final = 0
-_WRONG_PASSWORD: Final = -2
 _KEY_OBJECT: Final = 1
 _CERTIFICATE_OBJECT: Final = 3
 _CKA_LABEL: Final = 3
 _NO_KEY: Final = 0
-
-
-def directory_of(location: str) -> str:
-    """The directory of a database *location*, without the prefix that names the format."""
-    return next((location[len(prefix) :] for prefix in _PREFIXES if location.startswith(prefix)), location)
-
-
-def is_there(location: str) -> bool:
-    """Whether a database exists. Raises `KeyStoreError` when its directory is missing or may not be read."""
-    try:
-        names = os.listdir(directory_of(location))
-    except PermissionError as exc:
-        raise KeyStoreError(FailureKind.PERMS, "", "The database's directory may not be read.") from exc
-    except OSError as exc:
-        raise KeyStoreError(FailureKind.TOKEN, "", f"There is no database directory: {exc.strerror}") from exc
-    return any(name in names for name in _FILES)
 
 
 class Certificate:
@@ -121,6 +103,16 @@ class Database:
             reason = f'The token "{self.token}" does not accept the PIN ({self.nss.error_name()}).'
             raise KeyStoreError(FailureKind.PIN, "", reason)
 
+    def open_for_authorities(self, pin: str | None, *, is_old_format: bool) -> None:
+        """As `log_in` with the PIN of a key, if one is known. The old format stores trust for everybody.
+
+        A new token gets none.
+        """
+        if self.nss.need_user_init(self._slot):
+            self.log_in(None, may_set=True)
+        elif self.nss.need_login(self._slot) and (pin or not is_old_format):
+            self.log_in(pin)
+
     def private_keys(self) -> list[Key]:
         """All private keys of the token."""
         return [Key(self.nss, pointer) for pointer in _elements(self.nss.list_keys(self._slot))]
@@ -142,11 +134,26 @@ class Database:
             raise self.nss.failure("The key cannot be generated")
         return Key(self.nss, pointer)
 
-    def import_certificate(self, der: bytes, nickname: str) -> None:
-        """Store a certificate."""
+    def import_certificate(self, der: bytes, subject: bytes, nickname: str) -> None:
+        """Store a certificate of *subject*.
+
+        One of the same nickname, subject, issuer and serial number goes before: a CA was set up anew and counts from
+        the start again, and NSS does not take both.
+        """
+        if self._imports(der, nickname):
+            return
+        if self.nss.error_name() == "SEC_ERROR_REUSED_ISSUER_AND_SERIAL":
+            for certificate in self.certificates():
+                if certificate.nickname == nickname and certificate.subject == subject:
+                    certificate.delete()
+            if self._imports(der, nickname):
+                return
+        raise self.nss.failure(f'The certificate cannot be stored as "{nickname}"')
+
+    def _imports(self, der: bytes, nickname: str) -> bool:
         content, _keep = item(der)
-        if self.nss.import_certificate(self._slot, byref(content), _NO_KEY, os.fsencode(nickname), 0) != _SUCCESS:
-            raise self.nss.failure(f'The certificate cannot be stored as "{nickname}"')
+        status: int = self.nss.import_certificate(self._slot, byref(content), _NO_KEY, os.fsencode(nickname), 0)
+        return status == _SUCCESS
 
     def trust_of(self, text: str) -> Trust:
         """Trust flags in certutil's notation."""

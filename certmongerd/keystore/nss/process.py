@@ -1,13 +1,15 @@
 """The worker process for NSS databases: one operation on one database."""
 
 import ctypes
+import os
 from collections.abc import Mapping
 from ctypes import byref, c_uint
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
-from certmongerd.keystore.nss.database import Certificate, Database, Key, is_there, opened
+from certmongerd.keystore.nss.database import Certificate, Database, Key, opened
 from certmongerd.keystore.nss.library import OaepParameters, RsaParameters, SecItem, Trust, item
+from certmongerd.keystore.nss.location import directory_of, is_there
 from certmongerd.keystore.worker_process import Job, Value, serve
 
 _CKM_RSA_PKCS_KEY_PAIR_GEN: Final = 0
@@ -31,6 +33,8 @@ def read_key(job: Job) -> Mapping[str, Value]:
 
 def generate_key(job: Job) -> Mapping[str, Value]:
     """A new key: under its nickname when that is free, else as the candidate."""
+    if not os.path.isdir(directory_of(job.text("location"))):
+        raise KeyStoreError(FailureKind.PERMS, "", "There is no directory for the database.")  # certmonger's state
     with opened(job.text("location"), job.text("token")) as database:
         database.log_in(job.optional_text("pin"), may_set=True)
         nickname = job.text("nickname")
@@ -127,17 +131,48 @@ def save_certificate(job: Job) -> Mapping[str, Value]:
         database.log_in(job.optional_text("pin"), may_set=True)
         der, nickname = job.binary("certificate"), job.text("nickname")
         key = _certified_key(database, job) if job.flag("has_key") else None
+        replaced = _keys_to_replace(database, key, job) if key is not None else []
         if job.text("location").startswith("dbm:"):
             _require_one_nickname(database, job.binary("subject"), nickname)
         _put_certificate(database, der, job.binary("subject"), nickname)
         is_swapped = key is not None and key.nickname != job.text("key_nickname")
-        if key is not None:
-            if is_swapped:
-                _replace_key(database, key, job)
-            for other in database.private_keys():
-                if other.nickname == job.text("candidate") and other.spki != key.spki:
-                    other.delete_unless_certified()
+        if key is not None and is_swapped:
+            key.rename(job.text("key_nickname"))
+        for other in replaced:
+            if job.flag("preserve") and other.nickname != job.text("candidate"):
+                other.rename("")
+            else:
+                other.delete_unless_certified()
         return {"is_swapped": is_swapped, "token": database.token}
+
+
+def save_authorities(job: Job) -> Mapping[str, Value]:
+    """Store CA certificates with their nicknames and trust flags; what else is in the database stays."""
+    columns = ("certificates", "subjects", "nicknames", "trust")
+    given = zip(*(job.texts(column) for column in columns), strict=True)
+    with opened(job.text("location"), "") as database:
+        is_old_format = job.text("location").startswith("dbm:")
+        database.open_for_authorities(job.optional_text("pin"), is_old_format=is_old_format)
+        for encoded, subject, nickname, trust in given:
+            der = bytes.fromhex(encoded)
+            if _named(database, der) is None:
+                name = _free_nickname(database, nickname, bytes.fromhex(subject))
+                database.import_certificate(der, bytes.fromhex(subject), name)
+            stored = _named(database, der)
+            if stored is not None:
+                stored.set_trust(database.trust_of(trust))
+        return {}
+
+
+def _named(database: Database, der: bytes) -> Certificate | None:
+    return next((certificate for certificate in database.certificates() if certificate.der == der), None)
+
+
+def _free_nickname(database: Database, nickname: str, subject: bytes) -> str:
+    """*nickname*, or with a number when that is another subject's: NSS has no two subjects under one nickname."""
+    taken = {c.nickname for c in database.certificates() if c.subject != subject}
+    names = (nickname, *(f"{nickname} #{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
 
 
 def _certified_key(database: Database, job: Job) -> Key:
@@ -165,7 +200,7 @@ def _put_certificate(database: Database, der: bytes, subject: bytes, nickname: s
         if certificate.subject != subject:  # NSS refuses two subjects under one nickname
             certificate.delete()
     if all(certificate.der != der for certificate in same_name):
-        database.import_certificate(der, nickname)
+        database.import_certificate(der, subject, nickname)
     for certificate in database.certificates():
         if certificate.der == der and trust is not None:
             certificate.set_trust(trust)
@@ -190,16 +225,20 @@ def _kept_trust(certificates: list[Certificate]) -> Trust | None:
     return found[0] if found else None
 
 
-def _replace_key(database: Database, key: Key, job: Job) -> None:
-    """Give the candidate its name; the key before it goes, or stays without name."""
-    nickname = job.text("key_nickname")
-    key.rename(nickname)
-    for other in database.private_keys():
-        if other.nickname == nickname and other.spki != key.spki:
-            if job.flag("preserve"):
-                other.rename("")
-            else:
-                other.delete_unless_certified()
+def _keys_to_replace(database: Database, key: Key, job: Job) -> list[Key]:
+    """The keys that the nickname, its certificates or the candidate's nickname lead to, but for *key*."""
+    names = (job.text("key_nickname"), job.text("candidate"))
+    # A key that is known by its certificate only has no nickname of its own.
+    certified = {
+        found.spki
+        for certificate in database.certificates()
+        if certificate.nickname == job.text("nickname") and (found := database.key_for(certificate)) is not None
+    }
+    return [
+        other
+        for other in database.private_keys()
+        if other.spki != key.spki and (other.nickname in names or (not other.nickname and other.spki in certified))
+    ]
 
 
 def _key_of(database: Database, job: Job) -> Key:
@@ -227,7 +266,16 @@ def _find_key(database: Database, nickname: str, known_spki: bytes) -> Key | Non
 
 def main() -> None:
     """Be the worker process."""
-    operations = (read_key, generate_key, discard_key, sign, decrypt, read_certificates, save_certificate)
+    operations = (
+        read_key,
+        generate_key,
+        discard_key,
+        sign,
+        decrypt,
+        read_certificates,
+        save_certificate,
+        save_authorities,
+    )
     serve({operation.__name__: operation for operation in operations})
 
 

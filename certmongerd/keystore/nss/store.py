@@ -1,22 +1,22 @@
 """Keys and certificates in NSS databases, through worker processes."""
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
 from certmongerd.core.model import MINIMUM_RSA_BITS, CertStorage, KeyAlgorithm, KeyRecord, KeyStorage, StorageType
+from certmongerd.keystore.failures import translating
+from certmongerd.keystore.nss.location import CERTIFICATE_FILES, KEY_FILES, directory_of
+from certmongerd.keystore.nss.worker import WORKER
+from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
-from certmongerd.keystore.worker import Worker
 from certmongerd.pki import der
 from certmongerd.pki.algorithms import CURVES, curve_for
 from certmongerd.pki.certs import ParsedCertificate, parse_certificate, parse_der_certificate, spki_of, to_pem
 from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
 from certmongerd.pki.token_key import Oaep, token_key
-
-_WORKER: Final = Worker("certmongerd.keystore.nss.process", time_limit_s=300)
-"""The limit is for what hangs; generating the largest RSA keys takes minutes."""
 
 
 def candidate_nickname(storage: KeyStorage, marker: str) -> str:
@@ -29,7 +29,7 @@ class NssKeyStore:
 
     def read_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> KeyFacts | None:
         """Facts of the key, or of the candidate that *marker* names; None when there is none, or no database."""
-        answer = _WORKER.ask(
+        answer = WORKER.ask(
             "read_key",
             storage.location,
             token=storage.token,
@@ -54,9 +54,13 @@ class NssKeyStore:
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make the key that *record* describes, under its nickname if that is free, else as a candidate.
 
-        A database that is not there is made, with the PIN as its password. *cipher* is NSS's affair.
+        A database that is not there is made, with the PIN as its password. *cipher* is NSS's affair. RSA and EC keys
+        only: others raise `KeyStoreError` of kind OTHER.
         """
-        answer = _WORKER.ask(
+        if record.gen_type not in (KeyAlgorithm.RSA, KeyAlgorithm.EC):
+            reason = f"New keys in databases are RSA or EC keys only, not {record.gen_type.value}."
+            raise KeyStoreError(FailureKind.OTHER, storage.location, reason)
+        answer = WORKER.ask(
             "generate_key",
             storage.location,
             token=storage.token,
@@ -68,11 +72,12 @@ class NssKeyStore:
             curve=_curve_parameters(record).hex(),
         )
         facts = _facts(storage, answer["spki"], answer["token"])
+        _set_ownership(storage, KEY_FILES)
         return Generated(facts=facts, marker=marker if answer["is_candidate"] else "")
 
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
         """Remove the candidate that *marker* names, if it is there."""
-        _WORKER.ask(
+        WORKER.ask(
             "discard_key",
             storage.location,
             token=storage.token,
@@ -82,7 +87,7 @@ class NssKeyStore:
 
     def read_certificate(self, storage: CertStorage) -> str | None:
         """PEM of the newest certificate of the nickname; None when there is none, or no database."""
-        answer = _WORKER.ask("read_certificates", storage.location, token=storage.token, nickname=storage.nickname)
+        answer = WORKER.ask("read_certificates", storage.location, token=storage.token, nickname=storage.nickname)
         found = answer["certificates"]
         assert isinstance(found, list)
         try:
@@ -101,6 +106,7 @@ class NssKeyStore:
         marker: str,
         preserve_as: str,
         known_spki: bytes = b"",
+        user: str = "",
     ) -> Saved:
         """Store a certificate and, when it belongs to the candidate key, give that the nickname.
 
@@ -116,9 +122,10 @@ class NssKeyStore:
         if key_storage.type is StorageType.FILE:
             reason = "A certificate in a database cannot belong to a key in a file."
             raise KeyStoreError(FailureKind.TOKEN, cert_storage.location, reason)
-        answer = _WORKER.ask(
+        answer = WORKER.ask(
             "save_certificate",
             cert_storage.location,
+            user,
             token=cert_storage.token,
             nickname=cert_storage.nickname,
             certificate=certificate.encoded.hex(),
@@ -130,11 +137,20 @@ class NssKeyStore:
             preserve=bool(preserve_as),
             pin=read_pin(key_storage),
         )
+        _set_ownership(cert_storage, CERTIFICATE_FILES)
+        _set_ownership(key_storage, KEY_FILES)
         was_swapped = bool(marker) and spki_of(certificate) != known_spki
         return Saved(key_swapped=answer["is_swapped"] is True or was_swapped, token=str(answer["token"]))
 
     def sweep_leftovers(self, location: str) -> None:
         """Nothing: the database's own transactions leave none."""
+
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Nothing: the exchange is one transaction, or is repeated."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """No file."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +161,7 @@ class _DatabaseKey:
     spki: bytes
 
     def sign(self, block: bytes) -> bytes:
-        answer = _WORKER.ask(
+        answer = WORKER.ask(
             "sign",
             self.storage.location,
             token=self.storage.token,
@@ -156,7 +172,7 @@ class _DatabaseKey:
         return bytes.fromhex(str(answer["signature"]))
 
     def decrypt(self, ciphertext: bytes, oaep: Oaep | None) -> bytes | None:
-        answer = _WORKER.ask(
+        answer = WORKER.ask(
             "decrypt",
             self.storage.location,
             token=self.storage.token,
@@ -169,6 +185,17 @@ class _DatabaseKey:
         )
         plaintext = answer["plaintext"]
         return None if plaintext is None else bytes.fromhex(str(plaintext))
+
+
+def _set_ownership(storage: KeyStorage | CertStorage, names: tuple[str, ...]) -> None:
+    """Give the database's files *names* the configured owner and mode."""
+    if storage.type is not StorageType.NSSDB or not (storage.owner or storage.perms):
+        return
+    for name in names:
+        path = os.path.join(directory_of(storage.location), name)
+        with translating(storage.location, f"Owner and mode of {name} cannot be set"):
+            if os.path.exists(path):
+                apply_ownership(path, storage.owner, storage.perms)
 
 
 def _facts(storage: KeyStorage, spki: object, token: object) -> KeyFacts:

@@ -151,6 +151,17 @@ def test_a_request_is_modified_and_resubmitted(daemon: DaemonUnderTest, ipa: Ipa
     assert "CN = other.example.org" in openssl("x509", "-in", certificate, "-noout", "-subject")
 
 
+def test_a_post_quantum_key_is_kept_through_a_resubmission(daemon: DaemonUnderTest, ipa: Ipalib) -> None:
+    """`resubmit_request` sends the key's type, and its size where that is not 0, back to the daemon."""
+    assert daemon.request("quantum", "-G", "ML-DSA-65").returncode == 0
+
+    ipa("resubmit_request", "quantum", ca="SelfSign")
+
+    assert ipa("wait_for_request", "quantum", WAIT_S) == "MONITORING"
+    assert ipa("get_request_value", "quantum", "key-type") == "ML-DSA-65"
+    ipa("stop_tracking", request_id="quantum")
+
+
 def test_a_certificate_that_exists_is_tracked(daemon: DaemonUnderTest, ipa: Ipalib, issued: str) -> None:
     certificate, key = files(daemon, "test_a_certificate_that_exists_is_tracked")
     ipa("stop_tracking", certfile=certificate)

@@ -106,8 +106,13 @@ def assert_same_soon(ours: DaemonUnderTest, theirs: Certmonger, shown: str) -> N
     assert not list(unified_diff(comparable(shown).splitlines(), now.splitlines(), lineterm=""))
 
 
+def entries(directory: Path) -> list[Path]:
+    """The state files; histories, which our daemon adds under hidden names, are none."""
+    return sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+
+
 def files_and_modes(directory: Path) -> dict[str, str]:
-    return {path.name: stat.filemode(path.stat().st_mode) for path in sorted(directory.iterdir())}
+    return {path.name: stat.filemode(path.stat().st_mode) for path in entries(directory)}
 
 
 def add_requests(root: Path, getcert: Getcert, scep_url: str, settled: Callable[[str], bool]) -> None:
@@ -222,7 +227,7 @@ def recording(ours: DaemonUnderTest) -> None:
 def test_a_recorded_directory_is_shown_alike_by_both(
     ours: DaemonUnderTest, theirs: Certmonger, recording: Path
 ) -> None:
-    before = {kind: sorted(path.name for path in (ours.root / kind).iterdir()) for kind in ("requests", "cas")}
+    before = {kind: [path.name for path in entries(ours.root / kind)] for kind in ("requests", "cas")}
     copy = Certmonger(ours.root / "copy")
     for kind in ("requests", "cas"):
         shutil.copytree(ours.root / kind, copy.root / kind)
@@ -237,15 +242,15 @@ def test_a_recorded_directory_is_shown_alike_by_both(
     ours.start()
     assert_same_soon(ours, theirs, shown)
     assert ours.stop() == 0
-    assert {kind: sorted(path.name for path in (ours.root / kind).iterdir()) for kind in before} == before
+    assert {kind: [path.name for path in entries(ours.root / kind)] for kind in before} == before
 
 
 def test_what_nobody_knows_yet_survives_a_renewal(ours: DaemonUnderTest) -> None:
     ours.start()
     assert ours.request("web").returncode == 0
     assert ours.stop() == 0
-    (request,) = (ours.root / "requests").iterdir()
-    ca = next(path for path in (ours.root / "cas").iterdir() if "id=local\n" in path.read_text())
+    (request,) = entries(ours.root / "requests")
+    ca = next(path for path in entries(ours.root / "cas") if "id=local\n" in path.read_text())
     for path in (request, ca):
         path.write_text(path.read_text() + "future_key=one\n two\n  three\nFuture.Other=\n")
     ours.start()

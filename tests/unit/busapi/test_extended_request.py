@@ -42,12 +42,16 @@ async def test_the_next_attempt_is_a_property_and_changes_are_announced(
     api: CertmongerApi, client: Client, service: FakeService, base: dict[str, Variant]
 ) -> None:
     path = ObjectPath(await client.add(base))
-    assert await properties_of(client, path) == {"next-attempt": 0, "attempts": 0}
+    assert await properties_of(client, path) == {"next-attempt": 0, "attempts": 0, "has-pin": False}
     recorder = Recorder(api)
     due = datetime(2026, 11, 26, 12, tzinfo=UTC)
     waiting = replace(service.requests()[path], state=State.CA_UNREACHABLE, next_attempt=due, attempts=2)
     service.set_request(path, waiting)
-    assert await properties_of(client, path) == {"next-attempt": int(due.timestamp()), "attempts": 2}
+    assert await properties_of(client, path) == {
+        "next-attempt": int(due.timestamp()),
+        "attempts": 2,
+        "has-pin": False,
+    }
     announced = {signal.body[0]: signal.body[1] for signal in recorder.signals}
     assert set(announced[EXTENDED_REQUEST_INTERFACE]) == {"next-attempt", "attempts"}  # type: ignore[call-overload]
     assert "status" in announced["org.fedorahosted.certmonger.request"]  # type: ignore[operator]
