@@ -62,6 +62,7 @@ bench: venv
 	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca scep
 	$(python) bench/listing.py --count 1000
+	$(python) bench/simulation.py
 
 docs: venv
 	$(python) scripts/state_diagram.py --write

@@ -32,6 +32,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 from certmongerd.store.repository import Repository
 
@@ -121,6 +122,7 @@ class Daemon:
             registry=self._registry,
             request_workers=RequestWorkers(self._registry, actions, histories),
             histories=histories,
+            simulations=Simulations(self._registry, self._executor),
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,

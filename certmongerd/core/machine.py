@@ -7,7 +7,6 @@ are legal in every state, are here; the rest is in `machine_key`,
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from certmongerd.core import machine_enroll, machine_key, machine_save, watch
@@ -23,6 +22,7 @@ from certmongerd.core.events import (
     Rekey,
     Resubmit,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay
@@ -152,6 +152,16 @@ def _step(request: Request, event: Event, context: Context) -> Step:
 def durable_image(request: Request) -> Request:
     """What of *request* has to be on disk: two requests with equal images go on alike after a restart."""
     return replace(request, state=RESTART_STATE[request.state], next_attempt=None)
+
+
+def with_ca_certs_to_save(before: Request, after: Request) -> Request:
+    """*after*, about to save CA certificates when a change of what was *before* named new places for them.
+
+    Only while the certificate is just being watched: everything else comes to saving them by itself.
+    """
+    if after.ca_certs == before.ca_certs or after.state is not State.MONITORING:
+        return after
+    return replace(after, state=State.NEED_TO_SAVE_ONLY_CA_CERTS)
 
 
 def adopt_key(request: Request, event: KeyRead) -> Request:

@@ -1,7 +1,6 @@
 """From a new entry to a key pair and a signing request."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from certmongerd.core.adoption import fill_template
@@ -21,6 +20,7 @@ from certmongerd.core.events import (
     KeyRead,
     TimerFired,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SOONISH, back_off
 from certmongerd.core.states import State

@@ -228,6 +228,15 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """How people want to be told of one request; what is empty is the configuration's affair."""
+
+    method: str = ""
+    """A word of `notification_method` in certmonger.conf."""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaCertLocations:
     """Where CA certificates are to be stored."""
 
@@ -300,6 +309,9 @@ class Request:
     pre_save: Hook = Hook()
     post_save: Hook = Hook()
     ca_certs: CaCertLocations = CaCertLocations()
+    notification: Notification = Notification()
+    declared_by: str = ""
+    """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
     deployment: Deployment = Deployment()
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
@@ -366,4 +378,6 @@ class Ca:
     """PEM of further SCEP certificates."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    declared_by: str = ""
+    """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -1,13 +1,14 @@
 """What handlers of the request machine take and return."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from certmongerd.core.effects import Action, Again, Effect, Idle, Wait
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Event
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import NO_CA, CaName
 from certmongerd.core.model import Ca, Request
 from certmongerd.core.spread import share

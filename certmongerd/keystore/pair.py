@@ -7,6 +7,7 @@ from typing import Final
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyStorage
 from certmongerd.keystore.failures import translating
+from certmongerd.keystore.links import target_of
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin
 from certmongerd.keystore.protocol import Saved
@@ -16,7 +17,6 @@ from certmongerd.keystore.replacing import (
     remove_if_there,
     remove_leftovers,
     replace_content,
-    target_of,
 )
 from certmongerd.pki.keys import PrivateKey, key_facts, load_private_key
 

@@ -1,5 +1,6 @@
 """Carries out what the request machine asks for; results come back as its events."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -139,7 +140,13 @@ class Actions:
                 # Whatever is wrong with the place, making the key there says it better.
                 with suppress(KeyStoreError):
                     await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
-            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            try:
+                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            except asyncio.CancelledError:
+                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # may be closed already, when it is the daemon that ends.
+                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                raise
         facts = generated.facts
         return KeyGenerated(
             type=facts.algorithm,

@@ -13,8 +13,9 @@ from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Res
 from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.machine import adopt_certificate, adopt_key
+from certmongerd.core.machine import adopt_certificate, adopt_key, with_ca_certs_to_save
 from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
@@ -22,6 +23,7 @@ from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Engine:
     discard_candidate: Callable[[Request], Awaitable[None]]
     """Removes the candidate key of a request that nothing is being done for, if there is one."""
     histories: HistoryKeeper
+    simulations: Simulations
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
@@ -80,6 +83,10 @@ class Engine:
     def key_size(self, asked: KeyAlgorithm) -> int:
         """Bits of new keys for a request that asks for an algorithm, but not for a size."""
         return self.settings().key_size(asked)
+
+    def forgets_challenges(self) -> bool:
+        """Whether a challenge password is taken out of a request once it has its first certificate."""
+        return self.settings().challenge_password_otp
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
@@ -118,6 +125,8 @@ class Engine:
         entry = self.registry.requests[path]
         before = entry.request
         changed = change(before)
+        if restart:
+            changed = with_ca_certs_to_save(before, changed)
         self.registry.set_request(entry, changed)
         try:
             await self.registry.persist_request(entry)
@@ -144,6 +153,10 @@ class Engine:
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
         return await self.histories.read(self.registry.requests[path])
+
+    async def simulate(self, assumptions: Assumptions) -> str:
+        """What will become of everything that is tracked: a JSON document."""
+        return await self.simulations.run(assumptions)
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
@@ -190,6 +203,8 @@ class Engine:
         if refetch:
             self.ca_workers.start(entry, self.tasks)
             self.wake_requests(entry.ca)
+        if entry.ca.ca_certs != before.ca_certs:
+            self.ca_workers.restore_certificates(entry, self.tasks)
 
     async def _only_default(self, entry: CaEntry) -> None:
         for other in list(self.registry.cas.values()):
@@ -198,8 +213,10 @@ class Engine:
                 await self.registry.persist_ca(other)
 
     async def refresh_ca(self, path: ObjectPath) -> bool:
-        """Ask the CA for all its data again."""
-        self.ca_workers.start(self.registry.cas[path], self.tasks)
+        """Ask the CA for all its data again; what is known is put back where it is missing meanwhile."""
+        entry = self.registry.cas[path]
+        self.ca_workers.start(entry, self.tasks)
+        self.ca_workers.restore_certificates(entry, self.tasks)
         return True
 
     async def remove_ca(self, path: ObjectPath) -> None:

@@ -1,10 +1,10 @@
 """Blocking work in bounded thread pools, so that nothing blocks the loop."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Final, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -42,12 +42,17 @@ async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        # Two threads must never work on one location: the caller's successor starts after this one ended, however
-        # often the caller is cancelled. Work that has not begun is dropped; what runs cannot be.
+        # Two threads must never work on one location: the caller's successor starts after this one ended.
+        # Work that has not begun is dropped; a running thread cannot be stopped.
         if not running.cancel():
-            while not future.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()  # nobody is left to be told
+            await _wait_for(future)
         raise
+
+
+async def _wait_for(future: asyncio.Future[_T]) -> None:
+    """Wait for the end, however often the waiting itself is cancelled; how it ended is nobody's business any more."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()

@@ -52,6 +52,7 @@ _ROWS: Final[tuple[Row[Ca], ...]] = (
     row("ca_encryption_issuer_cert", "encryption_issuer_cert", PEM),
     row("ca_encryption_cert_pool", "encryption_cert_pool", PEM),
     row("ca_certs_to_save", "certs_to_save", BOOLEAN, when=_has_certs_to_save),
+    row("declared_by", "declared_by", STRING),  # certmonger does not know it, and forgets it
 )
 
 CA_TABLE: Final = Table(_ROWS, {})

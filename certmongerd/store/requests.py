@@ -22,6 +22,7 @@ from certmongerd.core.model import (
     KeyAlgorithm,
     KeyRecord,
     KeyStorage,
+    Notification,
     Request,
     ScepMessages,
     StorageType,
@@ -179,7 +180,10 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("root_cert_dbs", "ca_certs.root_dbs", LIST),
     row("other_root_cert_dbs", "ca_certs.other_root_dbs", LIST),
     row("other_cert_dbs", "ca_certs.other_dbs", LIST),
-    # These are not certmonger's, which ignores them.
+    # certmonger does not know the following, and forgets them.
+    row("notification_method", "notification.method", STRING),
+    row("notification_destination", "notification.destination", STRING),
+    row("declared_by", "declared_by", STRING),
     row("deploy_probe", "deployment.probe", STRING),
     row("deploy_pre_save_error", "deployment.pre_save_error", STRING),
     row("deploy_error", "deployment.error", STRING),
@@ -209,6 +213,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "pre_save": Hook,
     "post_save": Hook,
     "ca_certs": CaCertLocations,
+    "notification": Notification,
     "deployment": Deployment,
 }
 _BUILD: Final[Callable[..., Request]] = Request
