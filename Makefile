@@ -5,6 +5,7 @@
 # make bench  how long a burst of requests takes, and a list of a thousand
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
+# make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -15,10 +16,11 @@ COUNT ?= 50
 PYTEST_ARGS ?=
 FUZZ ?= scep_reply scep_certificates cms_envelope helper_output state_file dbus_message configuration
 FUZZ_RUNS ?= 1000000
+KILLS ?= 10000
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: deb fuzz help venv dev packages demo run test lint format bench lock docs install clean
+.PHONY: deb soak fuzz help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -60,6 +62,7 @@ bench: venv
 	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca scep
 	$(python) bench/listing.py --count 1000
+	$(python) bench/simulation.py
 
 docs: venv
 	$(python) scripts/state_diagram.py --write
@@ -72,6 +75,9 @@ fuzz: dev
 	@for target in $(FUZZ); do \
 	    $(python) scripts/fuzz.py $$target .fuzz/$$target -runs=$(FUZZ_RUNS) || exit 1; \
 	done
+
+soak: dev
+	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory --kills $(KILLS) && rm -rf $$directory
 
 deb:
 	@scripts/deb.sh

@@ -61,6 +61,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "watch": Command("watch", "follow live what happens"),
     "why": Command("why", "explain how a request stands, and what happens next"),
     "history": Command("history", "show what happened to a request, and when"),
+    "simulate": Command("simulate", "foretell renewals, key changes and the load of each CA"),
     "get-cert": Command("get_cert", "have a SCEP server send a certificate again"),
     "get-crl": Command("get_crl", "have a SCEP server send its revocation list"),
     "apply": Command("apply", "make CAs and requests what a file declares", edits_cas=True),

@@ -123,6 +123,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "sort": _choice(
         "sort", "ORDER", ("added", "id", "expires", "status"), "order: added (default), id, expires, status"
     ),
+    # Simulating.
+    "until": _text("", "until", "DATE", "end of the simulation: a date, or a length of time like 10y (default: 1y)"),
+    "ca_down": _text("", "ca-down", "[CA=]FROM..TO", "assume a CA, or all, cannot be reached then; may be repeated"),
+    "ca_delay": _text("", "ca-delay", "LENGTH", "assume CAs take so long to decide, for example 3d"),
+    "lifetime": _text("", "lifetime", "LENGTH", "assume new certificates live so long (default: as the present ones)"),
     # CAs.
     "command": _text("e", "command", "COMMAND", "helper program and its arguments"),
     "url": _text("u", "url", "URL", "address of the SCEP server"),

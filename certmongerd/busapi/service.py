@@ -8,6 +8,7 @@ from typing import Protocol
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, KeyAlgorithm, Request
+from certmongerd.core.simulation import Assumptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,9 @@ class Service(Protocol):
 
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
+
+    async def simulate(self, assumptions: Assumptions) -> str:
+        """What will become of everything that is tracked: a JSON document."""
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""

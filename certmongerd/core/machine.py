@@ -7,7 +7,6 @@ are legal in every state, are here; the rest is in `machine_key`,
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from certmongerd.core import machine_enroll, machine_key, machine_save, watch
@@ -23,6 +22,7 @@ from certmongerd.core.events import (
     Rekey,
     Resubmit,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay

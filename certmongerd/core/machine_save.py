@@ -1,7 +1,6 @@
 """From an issued certificate to a stored and watched one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,12 +18,14 @@ from certmongerd.core.events import (
     Notified,
     TimerFired,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
     SOONISH,
     back_off,
+    catch_up_delay,
     effective_thresholds,
     is_crossed,
     last_check_to_keep,
@@ -144,8 +145,9 @@ def _read_back(request: Request, event: CertRead, context: Context) -> Step:
 def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Context) -> Step:
     reason = event.reason if isinstance(event, Failed) else "The certificate vanished right after it was stored."
     delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
-    # Storing is idempotent, so it is simply done again.
-    request = replace(request, ca_error=reason, attempts=request.attempts + 1)
+    # Storing is idempotent, so it is simply done again, and counted again.
+    count = max(request.key_issued_count - 1, 0)
+    request = replace(request, ca_error=reason, attempts=request.attempts + 1, key_issued_count=count)
     return pause(request, State.START_SAVING_CERT, delay)
 
 
@@ -209,6 +211,10 @@ def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedel
     if request.autorenew and request.key_storage.type is not StorageType.NONE:
         last = request.last_need_enroll_check
         renewal_due = is_crossed(enroll, not_after, last, now)
+        catch_up = _catch_up_at(request, not_after, context) if renewal_due else now
+        if catch_up > now:
+            delay = min(catch_up - now, monitoring_delay(notify, not_after, now))
+            return pause(replace(request, next_attempt=catch_up), State.MONITORING, delay)
         last = last_check_to_keep(not_after, last, now, crossed=renewal_due)
         request = replace(request, last_need_enroll_check=last)
         if renewal_due:
@@ -218,6 +224,19 @@ def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedel
     return pause(request, State.MONITORING, monitoring_delay((*enroll, *notify), not_after, now))
 
 
+def _catch_up_at(request: Request, not_after: datetime, context: Context) -> datetime:
+    """When a renewal that is due begins: at once if its time had been planned or the certificate is new here.
+
+    One that is found to be overdue – the daemon did not run, or its settings were changed – is put off a
+    little, as many others may be found with it.
+    """
+    planned, now = request.next_attempt, context.now
+    if request.last_need_enroll_check is None or (planned is not None and planned <= now):
+        return now
+    found = now + catch_up_delay(not_after, now, context.policy.share(request.id, "overdue"))
+    return found if planned is None else min(found, planned)
+
+
 def enroll_thresholds(request: Request, context: Context) -> tuple[timedelta, ...]:
     """The remaining lives of the certificate held at which its renewal is attempted, ascending."""
     facts = request.cert_facts
@@ -225,6 +244,12 @@ def enroll_thresholds(request: Request, context: Context) -> tuple[timedelta, ..
         return ()
     late = context.policy.share(request.id)
     return renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted, late)
+
+
+def is_renewal_due(request: Request, context: Context) -> bool:
+    """Whether the certificate held has fallen below a threshold since it was checked last."""
+    not_after, last = request.cert_facts.not_after, request.last_need_enroll_check
+    return not_after is not None and is_crossed(enroll_thresholds(request, context), not_after, last, context.now)
 
 
 def next_renewal(request: Request, context: Context) -> datetime | None:

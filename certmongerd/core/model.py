@@ -332,6 +332,8 @@ class Ca:
     root_certs: tuple[NamedCertificate, ...] = ()
     other_root_certs: tuple[NamedCertificate, ...] = ()
     other_certs: tuple[NamedCertificate, ...] = ()
+    certs_to_save: bool = False
+    """Whether the certificates above are newer than the files that want them."""
     required_enroll_attributes: tuple[str, ...] = ()
     """D-Bus property names, for example `template-subject`."""
     required_renewal_attributes: tuple[str, ...] = ()

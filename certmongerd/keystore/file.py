@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.pair import KeyPair, candidate_path, load_key, write_certificate
@@ -12,7 +12,9 @@ from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.replacing import (
     create_content,
     create_or_fill,
+    put_staged_into_place,
     read_content,
+    read_staged,
     remove_if_there,
     remove_leftovers,
     replace_content,
@@ -46,12 +48,12 @@ class FileKeyStore:
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key itself; without the checks of `read_key`, which comes first.
 
-        A file holds one key, so *known_spki* is not needed.
+        Raises KeyMissing when there is none. A file holds one key, so *known_spki* is not needed.
         """
         path = candidate_path(storage, marker) if marker else storage.location
         key = load_key(storage, path, validate=False) if storage.location else None
         if key is None:
-            raise KeyStoreError(FailureKind.OTHER, path, "There is no private key.")
+            raise KeyMissing(path)
         return key
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
@@ -135,8 +137,30 @@ class FileKeyStore:
             if content and (mode or read_content(path) != content):
                 replace_content(path, content, "", mode)
 
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Do the second rename of an exchange whose first one has put the key with *spki* into place."""
+        if not storage.location:
+            return
+        with translating(storage.location, "The exchange of key and certificate cannot be finished"):
+            content = read_staged(storage.location)
+            if content is None:
+                return
+            try:
+                is_for_key = spki_of(parse_certificate(content)) == spki
+            except InvalidValue:  # another file was staged
+                return
+            if is_for_key:
+                put_staged_into_place(storage.location)
+                logger.info("Finished the exchange of the key and of %s", storage.location)
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """The file of the candidate that *marker* names."""
+        return candidate_path(storage, marker) if storage.location else ""
+
     def sweep_leftovers(self, location: str) -> None:
         """Remove what a crash left of unfinished writes for *location*; call it while nobody writes there."""
+        if not location:
+            return
         with translating(location, "Leftovers cannot be removed"):
             for path in remove_leftovers(location):
                 logger.info("Removed %s, left over by an unfinished write", path)

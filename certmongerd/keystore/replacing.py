@@ -100,6 +100,18 @@ def staged_path(target: str) -> str:
     return os.path.join(os.path.dirname(target), f"{TEMPORARY_PREFIX}{_token(target)}.new")
 
 
+def read_staged(location: str) -> bytes | None:
+    """What waits for the rename into *location*; None when nothing does. Raises OSError."""
+    return read_content(staged_path(target_of(location)))
+
+
+def put_staged_into_place(location: str) -> None:
+    """Do the rename that a crash prevented, durably. Raises OSError."""
+    target = target_of(location)
+    os.rename(staged_path(target), target)
+    sync_directory(os.path.dirname(target))
+
+
 def _temporary_name(target: str) -> str:
     return f"{TEMPORARY_PREFIX}{_token(target)}.tmp"
 

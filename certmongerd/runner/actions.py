@@ -1,8 +1,7 @@
 """Carries out what the request machine asks for; results come back as its events."""
 
-import base64
+import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -22,7 +21,7 @@ from certmongerd.core.effects import (
     SaveCert,
     Submit,
 )
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.events import (
     CaCertsSaved,
     CertAbsent,
@@ -48,13 +47,13 @@ from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
+from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
-_MARKER_BYTES: Final = 6
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -131,12 +130,18 @@ class Actions:
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
         store = open_key_store(storage.type)
-        marker = new_marker()
+        marker = request.key_next_marker or new_marker()
         cipher = self.settings().symmetric_cipher
         async with self.locks.holding([storage.location]):
             if request.key_next_marker:
                 await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
-            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            try:
+                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            except asyncio.CancelledError:
+                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # may be closed already, when it is the daemon that ends.
+                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                raise
         facts = generated.facts
         return KeyGenerated(
             type=facts.algorithm,
@@ -145,6 +150,18 @@ class Actions:
             marker=generated.marker,
             token=facts.token,
         )
+
+    async def discard_candidate(self, request: Request) -> None:
+        """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
+        storage = request.key_storage
+        if not request.key_next_marker:
+            return
+        try:
+            store = open_key_store(storage.type)
+            async with self.locks.holding([storage.location]):
+                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+        except KeyStoreError as error:
+            _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
     async def _build_csr(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -183,11 +200,6 @@ class Actions:
         return HookEnded()
 
 
-def new_marker() -> str:
-    """A name for a candidate key: eight characters that are safe in file names."""
-    return base64.b64encode(secrets.token_bytes(_MARKER_BYTES)).decode().replace("+", "=").replace("/", "_")
-
-
 def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
     pem = store.read_certificate(request.cert_storage)
     if pem is None:
@@ -199,8 +211,13 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
     return CertRead(cert=pem, facts=certificate_facts(certificate))
 
 
-def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | KeyAbsent | Impossible:
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         challenge = read_challenge(request)
         csr = build_csr(

@@ -13,12 +13,20 @@ from certmongerd.busapi.service import ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.answers import HelperRun, RawIssued, first_line, read_answer
 from certmongerd.core.effects import Submit
-from certmongerd.core.errors import InvalidValue, KeyStoreError, LaunchError, QueryRefused, RemoteProtocolError
+from certmongerd.core.errors import (
+    InvalidValue,
+    KeyMissing,
+    KeyStoreError,
+    LaunchError,
+    QueryRefused,
+    RemoteProtocolError,
+)
 from certmongerd.core.events import (
     Answer,
     EffectResult,
     Impossible,
     Issued,
+    KeyAbsent,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
@@ -161,7 +169,12 @@ class Submissions:
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         certificate = sign(request.csr, key)
     except InvalidValue as error:

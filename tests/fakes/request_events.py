@@ -101,13 +101,14 @@ SUBMIT_RESULTS: Final[tuple[Event, ...]] = (
     NeedScepMessages(were_given=True),
     NeedKeyPair(),
     Impossible("no way"),
+    KeyAbsent(),
     *FAILURES,
 )
 RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     ReadKey: READ_KEY_RESULTS,
     ReadCert: READ_CERT_RESULTS,
     GenerateKey: GENERATE_RESULTS,
-    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), Impossible("bad subject"), *FAILURES),
+    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), KeyAbsent(), Impossible("bad subject"), *FAILURES),
     BuildScep: (
         ScepBuilt(messages=fresh_messages()),
         *(ScepImpossible(obstacle=obstacle, reason="no") for obstacle in ScepObstacle),
@@ -156,8 +157,8 @@ def contexts() -> Iterator[Context]:
         challenge_password_otp=True,
         default_ca=CaName("plain"),
     )
-    for ca, policy in ((None, strict), (PLAIN_CA, Policy()), (SCEP_CA, strict)):
-        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS)
+    for ca, policy, marker in ((None, strict, ""), (PLAIN_CA, Policy(), "IjKlMnOp"), (SCEP_CA, strict, "IjKlMnOp")):
+        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS, new_marker=marker)
 
 
 CONTEXTS: Final = tuple(contexts())

@@ -100,9 +100,7 @@ def test_other_names_lead_to_the_same_page(pages: Path, alias: str) -> None:
 
 def test_what_has_no_text_or_no_place_for_its_options_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = tmp_path / "docs" / "man"
-    shutil.copytree(manpages.TEXTS, texts)
-    for name in ("configuration.md", "declarative.md"):
-        shutil.copy(manpages.PROJECT / "docs" / name, texts.parent)
+    shutil.copytree(manpages.PROJECT / "docs", texts.parent)
     monkeypatch.setattr(manpages, "TEXTS", texts)  # the seam is the folder that the program is built with
     build(tmp_path / "out")
     (texts / "getcert-nosuch.1.md").write_text("# nothing\n")

@@ -7,7 +7,7 @@ import pytest
 from fakes.caller import Client
 from fakes.service import FakeService
 
-from certmongerd.api import EXTENDED_ROOT_INTERFACE, ROOT_PATH
+from certmongerd.api import EXTENDED_MANAGER_INTERFACE, ROOT_PATH
 from certmongerd.busapi.apply import Application, apply
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.service import Caller, RequestCommand
@@ -261,7 +261,7 @@ async def test_at_most_one_ca_is_the_default(host: Host) -> None:
 async def test_the_method_of_the_bus_applies_a_document(client: Client, service: FakeService, tmp_path: Path) -> None:
     text = f"requests:\n- {{id: web, certfile: {tmp_path}/web.crt}}\n"
     body = ("/etc/web.yaml", text, False, False)
-    (outcomes,) = await client.call(ROOT_PATH, EXTENDED_ROOT_INTERFACE, "apply", "ssbb", body)
+    (outcomes,) = await client.call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "apply", "ssbb", body)
     assert [tuple(outcome) for outcome in outcomes] == [("added", 'Request "web" added.')]  # type: ignore[attr-defined]
     (request,) = service.requests().values()
     assert request.declared_by == "apply /etc/web.yaml"
