@@ -86,7 +86,8 @@ def key_size_bits(value: str, key_type: str | None) -> int | None:
         case "EC" | "ECDSA" if bits not in _EC_BITS:
             raise CommandFailed(f"EC keys cannot have {bits} bits: 256, 384 and 521 are possible.")
         case "" if not (is_rsa_size or bits in _EC_FIELD_BITS):
-            raise CommandFailed(f"Keys cannot have {bits} bits: at least {_MIN_RSA_BITS} are needed for RSA.")
+            possible = f"{_MIN_RSA_BITS} to {_MAX_KEY_BITS} are for RSA keys, 256, 384 and 521 for EC keys"
+            raise CommandFailed(f"Keys cannot have {bits} bits: {possible}.")
     return bits
 
 

@@ -58,7 +58,7 @@ def main() -> None:
         words = _trouble("clock")
         return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=int(words[0]) if words else 0)
 
-    SystemClock.now = now  # type: ignore[method-assign, assignment]  # the wall clock of the whole daemon
+    SystemClock.now = now  # type: ignore[assignment, method-assign]  # the wall clock of the whole daemon
     for name in (*_BY_PATH, "write"):
         setattr(os, name, _refusing(name, getattr(os, name)))
     daemon()

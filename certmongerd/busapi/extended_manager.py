@@ -1,4 +1,4 @@
-"""What the root object offers beyond certmonger's interface: simulations, and applying documents."""
+"""What the root object offers beyond certmonger's interface: simulations and documents."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -62,7 +62,7 @@ class CommandCompletion:
 
 
 _SUGGESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "key_type": ("RSA", "EC"),
+    "key_type": ("RSA", "EC", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"),
     "key_usage": KEY_USAGES,
     "extended_key_usage": tuple(name for name in OBJECT_IDENTIFIERS if "kp-" in name.lower() or "-KP" in name),
 }

@@ -89,7 +89,7 @@ def test_a_helpers_page_has_every_option_of_its_help(pages: Path, program: str) 
 def test_the_page_of_the_configuration_has_every_key(pages: Path) -> None:
     text = shown(pages, "certmonger.conf")
     for _, key in load._KEYS:
-        assert f" {key} " in text
+        assert re.search(rf"(?<!\w){key}(?!\w)", text), key
     assert f"Default: {Settings().digest}." in text
 
 
