@@ -134,6 +134,7 @@ def request_document(entry: RequestEntry, ca: CaEntry | None, now: float) -> Doc
         "ca_certificates": _ca_certificates(properties),
         "pre_save_command": _text(properties, "cert-presave-command"),
         "post_save_command": _text(properties, "cert-postsave-command"),
+        "probe": _text(entry.extended, "probe"),
     }
 
 

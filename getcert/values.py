@@ -30,6 +30,7 @@ _TEXTS: Final = {
     "after_command": "cert-postsave-command",
     "notification_method": "notification-method",
     "notification_destination": "notification-destination",
+    "probe": "probe",
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
 _CA_FILES: Final = {

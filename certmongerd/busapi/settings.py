@@ -11,6 +11,7 @@ from certmongerd.busapi.notification import NOTIFICATION_PROPERTIES
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
 from certmongerd.config.settings import notification_method
+from certmongerd.core.deployment import parse_probe
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
@@ -210,6 +211,12 @@ def _ms_template(text: str) -> str:
     return text
 
 
+def _with_probe(request: Request, place: str, _caller: Caller) -> Request:
+    if place:
+        parse_probe(place)
+    return replace(request, deployment=replace(request.deployment, probe=place))
+
+
 def hook(command: str, caller: Caller) -> Hook:
     """*command* as the hook of *caller*, who it will run as."""
     uid = str(caller.uid) if command and caller.uid is not None else ""
@@ -329,6 +336,7 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
         lambda r, v, _: _with_key_storage(r, replace(r.key_storage, perms=_mode("key-perms", v))),
     ),
     _text(("nss-user",), lambda r, v, _: replace(r, nss_user=v)),
+    Setting(keys=("probe",), read=text_of, apply=_with_probe, properties=()),
 )
 
 SETTINGS: Final[tuple[AnySetting, ...]] = KEY_SETTINGS + OTHER_SETTINGS

@@ -160,11 +160,25 @@ def explain(request: Request, context: Context) -> tuple[Fact, ...]:
     if request.cert_facts.not_after is not None:
         facts.append(("certificate", _validity(request.cert_facts.not_after, context.now)))
         facts.append(("notices", _WATCH if request.monitor else "none: the certificate is not tracked"))
+    facts += _deployment(request)
     facts += _next(request, context)
     advice = advice_for(request.state, request.id)
+    if request.state is State.MONITORING and request.deployment.has_failed:
+        advice = f"Mend the command or the service; to try at once: getcert refresh -i {request.id}"
     if advice:
         facts.append(("advice", advice))
     return tuple(facts)
+
+
+def _deployment(request: Request) -> list[Fact]:
+    """Whether the service has the certificate, where that is known."""
+    deployment = request.deployment
+    if deployment.retry_at is not None:
+        when = time_text(deployment.retry_at)
+        return [("deployment", f"failed {deployment.failures} times in a row; tried again at {when}")]
+    if deployment.pre_save_error:
+        return [("deployment", "done, although the pre-save command failed")]
+    return [("deployment", f"{deployment.probe} presents the certificate")] if deployment.probe and request.cert else []
 
 
 def time_text(moment: datetime) -> str:

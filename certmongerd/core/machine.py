@@ -132,13 +132,14 @@ def step(request: Request, event: Event, context: Context) -> Step:
 def _step(request: Request, event: Event, context: Context) -> Step:
     match event:
         case Begin():
-            return Step(request=replace(request, state=RESTART_STATE[request.state]), action=Again())
+            begun = replace(request, state=RESTART_STATE[request.state])
+            return Step(request=_deploying_now(begun, context), action=Again())
         case Resubmit():
             return _resubmit(_with_ca(request, context))
         case Rekey():
             return _rekey(_with_ca(request, context))
         case Refresh():
-            return _refresh(request)
+            return _refresh(request, context)
         case CaChanged():
             return _ca_changed(request, context)
         case _:
@@ -212,7 +213,16 @@ def _rekey(request: Request) -> Step:
     return go(request, State.NEED_KEY_PAIR)
 
 
-def _refresh(request: Request) -> Step:
+def _deploying_now(request: Request, context: Context) -> Request:
+    """*request* with its next attempt to deploy the certificate, if there is to be one, at once."""
+    if request.deployment.retry_at is None:
+        return request
+    return replace(request, deployment=replace(request.deployment, retry_at=context.now))
+
+
+def _refresh(request: Request, context: Context) -> Step:
+    if request.state is State.MONITORING and request.deployment.retry_at is not None:
+        return go(_deploying_now(request, context), State.MONITORING)
     if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
         return go(request, State.NEED_SCEP_DATA)
     if request.state not in _REFRESHABLE:

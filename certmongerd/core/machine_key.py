@@ -124,6 +124,11 @@ def _key_generated(request: Request, event: KeyGenerated, context: Context) -> S
 
 def _key_not_generated(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
+    if event.kind is not FailureKind.PERMS:
+        # There is no candidate now, so what comes next is signed with the old key. Where nothing may be written,
+        # nothing could be removed either: the name of what is there is kept.
+        gone = KeyRecord(gen_type=request.key_next.gen_type, gen_size=request.key_next.gen_size)
+        request = replace(request, key_next_marker="", key_next=gone)
     match event.kind:
         case FailureKind.PERMS:
             return rest(request, State.NEED_KEY_GEN_PERMS)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from certmongerd.core.effects import Notice, Notify, ReadCert, RunPostSave, RunPreSave, SaveCaCerts, SaveCert
+from certmongerd.core.effects import Notice, Notify, ReadCert, RunPostSave, RunPreSave, SaveCaCerts, SaveCert, Wait
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
     CaCertsSaved,
@@ -15,6 +15,7 @@ from certmongerd.core.events import (
     Event,
     Failed,
     HookEnded,
+    HookFailed,
     Notified,
     TimerFired,
 )
@@ -34,17 +35,30 @@ from certmongerd.core.schedule import (
     renewal_thresholds,
 )
 from certmongerd.core.states import State
-from certmongerd.core.step import Context, Handler, Step, go, pause, perform, rest
+from certmongerd.core.step import Context, Handler, Step, go, pause, perform
+
+_MOST_PRE_SAVE_RETRIES: Final = 3
 
 
-def _need_to_save(request: Request, _event: Continue, _context: Context) -> Step:
+def _need_to_save(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
     if request.pre_save.command:
         return perform(request, State.PRE_SAVE_CERT, RunPreSave())
     return go(request, State.START_SAVING_CERT)
 
 
-def _pre_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
-    return go(request, State.START_SAVING_CERT)
+def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+    deployment = replace(request.deployment, pre_save_error="")
+    return go(replace(request, attempts=0, ca_error="", deployment=deployment), State.START_SAVING_CERT)
+
+
+def _pre_save_failed(request: Request, event: HookFailed | Failed, _context: Context) -> Step:
+    """Try again for a few minutes; but a certificate must not expire because of its command."""
+    request = replace(request, ca_error=event.reason)
+    if request.attempts < _MOST_PRE_SAVE_RETRIES:
+        delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+        return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CERT, delay)
+    deployment = replace(request.deployment, pre_save_error=event.reason)
+    return go(replace(request, attempts=0, deployment=deployment), State.START_SAVING_CERT)
 
 
 def _start_saving(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -59,6 +73,8 @@ def _saved(request: Request, event: CertSaved, context: Context) -> Step:
         request = replace(request, key_next=KeyRecord())
     if event.token and not request.cert_storage.token:
         request = replace(request, cert_storage=replace(request.cert_storage, token=event.token))
+    deployment = replace(request.deployment, error="", failures=0, retry_at=None)
+    request = replace(request, deployment=deployment)
     used_scep = bool(request.scep.last_nonce) and context.ca is not None and is_scep_ca(context.ca)
     if context.policy.challenge_password_otp and used_scep:
         template = replace(request.template, challenge_password=None, challenge_password_file="")
@@ -70,13 +86,19 @@ def _not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     match event.kind:
         case FailureKind.PERMS:
-            return rest(request, State.NEED_CERTSAVE_PERMS)
+            return _save_later(request, State.NEED_CERTSAVE_PERMS)
         case FailureKind.PIN:
-            return rest(request, State.NEED_CERTSAVE_PIN)
+            return _save_later(request, State.NEED_CERTSAVE_PIN)
         case FailureKind.TOKEN:
-            return rest(request, State.NEED_CERTSAVE_TOKEN)
+            return _save_later(request, State.NEED_CERTSAVE_TOKEN)
         case FailureKind.OTHER:
             return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED)
+
+
+def _save_later(request: Request, state: State) -> Step:
+    """Wait for somebody, who may have acted without telling: so it is tried again, less and less often."""
+    delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
+    return pause(replace(request, attempts=request.attempts + 1), state, delay)
 
 
 def _notify_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -107,7 +129,7 @@ def _ca_certs_saved(request: Request, _event: CaCertsSaved, _context: Context) -
 def _ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     if event.kind is FailureKind.PERMS:
-        return rest(request, State.NEED_CA_CERT_SAVE_PERMS)
+        return _save_later(request, State.NEED_CA_CERT_SAVE_PERMS)
     return go(request, State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED)
 
 
@@ -135,10 +157,10 @@ def _read_back(request: Request, event: CertRead, context: Context) -> Step:
         last_need_notify_check=context.now,
         last_need_enroll_check=context.now,
     )
-    if request.post_save.command:
+    if request.post_save.command or request.deployment.probe:
         step = perform(request, State.POST_SAVED_CERT, RunPostSave())
     else:
-        step = go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+        step = _deployed(request, HookEnded(), context)
     return replace(step, certificate_saved=True)
 
 
@@ -151,8 +173,28 @@ def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Conte
     return pause(request, State.START_SAVING_CERT, delay)
 
 
-def _post_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
-    return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+def _deployed(request: Request, _event: HookEnded, _context: Context) -> Step:
+    deployment = replace(request.deployment, error="", failures=0, retry_at=None)
+    after = replace(request, ca_error=deployment.pre_save_error, deployment=deployment)
+    return go(after, _state_after_deploying(request))
+
+
+def _not_deployed(request: Request, event: HookFailed | Failed, context: Context) -> Step:
+    """The certificate is stored and watched, but the service does not have it: that is told, and tried again."""
+    delay = back_off(request.deployment.failures, SOONISH, LONGEST_FIRST_RETRY)
+    deployment = replace(
+        request.deployment,
+        error=event.reason,
+        failures=request.deployment.failures + 1,
+        retry_at=context.now + delay,
+    )
+    after = replace(request, ca_error=event.reason, deployment=deployment)
+    return go(after, _state_after_deploying(request))
+
+
+def _state_after_deploying(request: Request) -> State:
+    """People were told of the certificate when deploying it was tried for the first time."""
+    return State.MONITORING if request.deployment.failures else State.NEED_TO_NOTIFY_ISSUED_SAVED
 
 
 def _notify_saved(request: Request, _event: Continue, _context: Context) -> Step:
@@ -167,6 +209,10 @@ def _need_to_save_only_ca_certs(request: Request, _event: Continue, _context: Co
     return go(request, State.START_SAVING_ONLY_CA_CERTS)
 
 
+def _start_saving_only_ca_certs_again(request: Request, _event: TimerFired, _context: Context) -> Step:
+    return go(request, State.START_SAVING_ONLY_CA_CERTS)
+
+
 def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
     return perform(request, State.SAVING_ONLY_CA_CERTS, SaveCaCerts())
 
@@ -174,7 +220,7 @@ def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Co
 def _only_ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     if event.kind is FailureKind.PERMS:
-        return rest(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
+        return _save_later(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
     return go(request, State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED)
 
 
@@ -182,7 +228,17 @@ def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFi
     return perform(request, State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notify(Notice.ONLY_CA_SAVE_FAILED))
 
 
-def _monitor(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
+def _monitor(request: Request, event: Continue | TimerFired, context: Context) -> Step:
+    retry_at = request.deployment.retry_at
+    if retry_at is not None and retry_at <= context.now:
+        return perform(request, State.POST_SAVED_CERT, RunPostSave())
+    step = _watch_over(request, event, context)
+    if retry_at is not None and isinstance(step.action, Wait):
+        return replace(step, action=Wait(min(step.action.delay, retry_at - context.now)))
+    return step
+
+
+def _watch_over(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     facts, now = request.cert_facts, context.now
     if facts.not_after is None:
         request = replace(request, next_attempt=None)
@@ -278,9 +334,10 @@ def _notify_validity(request: Request, _event: Continue, _context: Context) -> S
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NEED_TO_SAVE_CERT, Continue): _need_to_save,
-    # A command or notification that breaks holds nothing up; the engine has logged it.
+    (State.NEED_TO_SAVE_CERT, TimerFired): _need_to_save,
     (State.PRE_SAVE_CERT, HookEnded): _pre_save_ended,
-    (State.PRE_SAVE_CERT, Failed): _pre_save_ended,
+    (State.PRE_SAVE_CERT, HookFailed): _pre_save_failed,
+    (State.PRE_SAVE_CERT, Failed): _pre_save_failed,
     (State.START_SAVING_CERT, Continue): _start_saving,
     (State.START_SAVING_CERT, TimerFired): _start_saving,
     (State.SAVING_CERT, CertSaved): _saved,
@@ -301,8 +358,14 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.READING_CERT, CertRead): _read_back,
     (State.READING_CERT, CertAbsent): _not_read_back,
     (State.READING_CERT, Failed): _not_read_back,
-    (State.POST_SAVED_CERT, HookEnded): _post_save_ended,
-    (State.POST_SAVED_CERT, Failed): _post_save_ended,
+    (State.POST_SAVED_CERT, HookEnded): _deployed,
+    (State.POST_SAVED_CERT, HookFailed): _not_deployed,
+    (State.POST_SAVED_CERT, Failed): _not_deployed,
+    (State.NEED_CERTSAVE_PERMS, TimerFired): _start_saving,
+    (State.NEED_CERTSAVE_PIN, TimerFired): _start_saving,
+    (State.NEED_CERTSAVE_TOKEN, TimerFired): _start_saving,
+    (State.NEED_CA_CERT_SAVE_PERMS, TimerFired): _need_to_save_ca_certs,
+    (State.NEED_ONLY_CA_CERT_SAVE_PERMS, TimerFired): _start_saving_only_ca_certs_again,
     (State.NEED_TO_NOTIFY_ISSUED_SAVED, Continue): _notify_saved,
     (State.NOTIFYING_ISSUED_SAVED, Notified): _watch,
     (State.NOTIFYING_ISSUED_SAVED, Failed): _watch,

@@ -249,6 +249,27 @@ class CaCertLocations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Whether the certificate that was stored has reached the service it is for."""
+
+    probe: str = ""
+    """`HOST:PORT` of a TLS service that is to present the certificate; empty when nobody is asked."""
+    pre_save_error: str = ""
+    """Why the pre-save command failed, again and again, before the certificate was stored nevertheless."""
+    error: str = ""
+    """What the post-save command or the probe failed with; empty when they did not."""
+    failures: int = 0
+    """Failures of the two in a row."""
+    retry_at: datetime | None = None
+    """When both are tried again; None when they need not be."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody should look at it."""
+        return bool(self.error or self.pre_save_error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One tracked certificate and everything needed to renew it."""
 
@@ -291,6 +312,7 @@ class Request:
     notification: Notification = Notification()
     declared_by: str = ""
     """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
+    deployment: Deployment = Deployment()
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
@@ -307,7 +329,8 @@ class Request:
     @property
     def is_stuck(self) -> bool:
         """Whether the request waits for somebody."""
-        return self.state in STUCK_STATES
+        is_undeployed = self.state is State.MONITORING and self.deployment.has_failed
+        return self.state in STUCK_STATES or is_undeployed
 
     @property
     def signing_key(self) -> KeyRecord:

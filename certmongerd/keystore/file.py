@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
@@ -73,7 +74,15 @@ class FileKeyStore:
             if read_content(storage.location) is None:
                 create_or_fill(storage.location, content, storage.owner, storage.perms)
                 return Generated(facts=key_facts(key), marker="")
-            create_content(candidate_path(storage, marker), content, storage.owner, storage.perms)
+            candidate = candidate_path(storage, marker)
+            try:
+                create_content(candidate, content, storage.owner, storage.perms)
+            except FileExistsError:
+                raise  # somebody else's
+            except OSError:
+                with suppress(OSError):
+                    remove_if_there(candidate)
+                raise
         return Generated(facts=key_facts(key), marker=marker)
 
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -31,6 +32,7 @@ from certmongerd.core.events import (
     EffectResult,
     Failed,
     HookEnded,
+    HookFailed,
     Impossible,
     KeyAbsent,
     KeyGenerated,
@@ -49,6 +51,7 @@ from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
+from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
 
@@ -103,7 +106,7 @@ class Actions:
             case SaveCaCerts():
                 return await self._save_ca_certs(request)
             case RunPostSave():
-                return await self._run_hook(request, request.post_save, HookMoment.POST_SAVE)
+                return await self._deploy(request)
             case Notify(notice):
                 await self.notifier.notify(request, notice, self.settings())
                 return Notified()
@@ -134,7 +137,9 @@ class Actions:
         cipher = self.settings().symmetric_cipher
         async with self.locks.holding([storage.location]):
             if request.key_next_marker:
-                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+                # Whatever is wrong with the place, making the key there says it better.
+                with suppress(KeyStoreError):
+                    await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
             try:
                 generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
             except asyncio.CancelledError:
@@ -197,7 +202,18 @@ class Actions:
         outcome = await run_hook(self.launcher, hook, environment, self.settings().hook_timeout_s)
         if not outcome.succeeded:
             _log.warning('Request "%s": %s command: %s', request.id, moment.value, outcome.reason)
+            return HookFailed(f"The {moment.value} command failed. {outcome.reason}")
         return HookEnded()
+
+    async def _deploy(self, request: Request) -> EffectResult:
+        ended = await self._run_hook(request, request.post_save, HookMoment.POST_SAVE)
+        if isinstance(ended, HookFailed) or not request.deployment.probe:
+            return ended
+        failure = await probe_service(request.deployment.probe, request.cert)
+        if failure:
+            _log.warning('Request "%s": %s', request.id, failure)
+            return HookFailed(failure)
+        return ended
 
 
 def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:

@@ -17,6 +17,7 @@ from certmongerd.core.model import (
     CaCertLocations,
     CertificateFacts,
     CertStorage,
+    Deployment,
     Hook,
     KeyAlgorithm,
     KeyRecord,
@@ -57,6 +58,10 @@ DEFAULT_EC_BITS: Final = 256
 
 def _has_inline_pin(request: Request) -> bool:
     return not request.key_storage.pin_file
+
+
+def _has_deploy_failures(request: Request) -> bool:
+    return request.deployment.failures > 0
 
 
 def _counts_next_submissions(request: Request) -> bool:
@@ -179,6 +184,11 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("notification_method", "notification.method", STRING),
     row("notification_destination", "notification.destination", STRING),
     row("declared_by", "declared_by", STRING),
+    row("deploy_probe", "deployment.probe", STRING),
+    row("deploy_pre_save_error", "deployment.pre_save_error", STRING),
+    row("deploy_error", "deployment.error", STRING),
+    row("deploy_failures", "deployment.failures", INTEGER, when=_has_deploy_failures),
+    row("deploy_retry", "deployment.retry_at", TIME_IF_ANY),
 )
 
 _OLD_SPELLINGS: Final = {
@@ -204,6 +214,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "post_save": Hook,
     "ca_certs": CaCertLocations,
     "notification": Notification,
+    "deployment": Deployment,
 }
 _BUILD: Final[Callable[..., Request]] = Request
 

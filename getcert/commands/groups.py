@@ -28,6 +28,7 @@ SAVING: Final = (
     (
         "before_command",
         "after_command",
+        "probe",
         "ca_file",
         "ca_dbdir",
         "other_root_file",

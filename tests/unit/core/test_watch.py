@@ -11,7 +11,7 @@ from fakes.request_world import NOW, World, issue_again, monitored_world, new_re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, SaveCert, Submit, Wait
+from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, Submit, Wait
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
     Begin,
@@ -49,7 +49,6 @@ STUCK: Final = (
     (BuildCsr, Failed(FailureKind.PIN, "no PIN"), State.NEED_CSR_GEN_PIN),
     (BuildCsr, Failed(FailureKind.TOKEN, "no token"), State.NEED_CSR_GEN_TOKEN),
     (BuildCsr, Impossible("bad subject"), State.NEED_GUIDANCE),
-    (SaveCert, Failed(FailureKind.PERMS, "read-only"), State.NEED_CERTSAVE_PERMS),
 )
 
 
