@@ -79,6 +79,7 @@ SETTINGS: Final[Mapping[str, Key]] = {
     "challenge-password-file": Key("template-challenge-password-file", text),
     "before-command": Key("cert-presave-command", text),
     "after-command": Key("cert-postsave-command", text),
+    "probe": Key("probe", text),
     "notification-method": Key("notification-method", text),
     "notification-destination": Key("notification-destination", text),
     "ca-file": Key("root-cert-files", texts),
