@@ -69,6 +69,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "nss_user": _text("Z", "nss-user", "USER[:GROUP]", "user who saves into the NSS database"),
     "ca_dbdir": _text("a", "ca-dbdir", "DIR", "NSS database that receives the CA's certificates; may be repeated"),
     "ca_file": _text("F", "ca-file", "FILE", "file that receives the CA's certificates; may be repeated"),
+    "chain_file": _text(
+        "", "chain-file", "FILE", "file that receives the certificates between this one and the root; may be repeated"
+    ),
     "before_command": _text("B", "before-command", "COMMAND", "run this before each saving of the certificate"),
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
     # Key and renewal.
@@ -108,6 +111,20 @@ OPTIONS: Final[Mapping[str, Option]] = {
     # CAs.
     "command": _text("e", "command", "COMMAND", "helper program and its arguments"),
     "url": _text("u", "url", "URL", "address of the SCEP server"),
+    "acme_url": _text("u", "url", "URL", "address of the ACME server's directory"),
+    "roots_file": _text("", "roots", "FILE", "root certificates of the CA, for whoever wants them stored (-F)"),
+    "preferred_chain": _text("", "preferred-chain", "NAME", "common name of the root that the chain should lead to"),
+    "agree_tos": _flag("", "agree-tos", "agree to the CA's terms of service"),
+    "contact": _text("", "contact", "ADDRESS", "e-mail address or URL that the CA may write to; may be repeated"),
+    "eab_kid": _text("", "eab-kid", "ID", "identifier of an account that the CA keeps elsewhere"),
+    "eab_key_file": _text("", "eab-key-file", "FILE", "file with the MAC key of that account"),
+    "webroot": _text("", "webroot", "DIR", "root directory of the web server that runs on port 80 already"),
+    "http_listen": _text("", "http-listen", "[ADDRESS:]PORT", "where the helper listens by itself (default: port 80)"),
+    "dns_hook": _text("", "dns-hook", "COMMAND", "program that is run as COMMAND present|cleanup NAME VALUE"),
+    "dns_update": _text("", "dns-update", "ADDRESS[:PORT]", "DNS server that takes dynamic updates"),
+    "dns_key_file": _text("", "dns-key-file", "FILE", "TSIG key for these updates, as tsig-keygen writes it"),
+    "dns_zone": _text("", "dns-zone", "ZONE", "zone to update (default: the server is asked)"),
+    "dns_wait": _text("", "dns-wait", "SECONDS", "time until a record is published everywhere (default: 0)"),
     "ca_identifier": _text("i", "id", "IDENTIFIER", "which CA of the SCEP server"),
     "tls_ca_cert": _text("R", "ca-cert", "FILE", "certificates to check an https server with"),
     "ra_cert": _text("r", "ra-cert", "FILE", "certificate of the SCEP server's RA"),

@@ -114,6 +114,8 @@ def template_values(options: ParsedOptions, default_realm: str | None, tell: Cal
     values.update(_basic_constraints(options))
     if options.given("ca_file"):
         values["root-cert-files"] = texts(file_location(path, tell) for path in options.texts("ca_file"))
+    if options.given("chain_file"):
+        values["other-cert-files"] = texts(file_location(path, tell) for path in options.texts("chain_file"))
     if options.given("ca_dbdir"):
         values["root-cert-nssdbs"] = texts(database_location(path, tell) for path in options.texts("ca_dbdir"))
     return values

@@ -30,6 +30,7 @@ SAVING: Final = (
         "after_command",
         "ca_file",
         "ca_dbdir",
+        "chain_file",
         "key_owner",
         "key_perms",
         "cert_owner",
