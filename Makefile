@@ -2,7 +2,7 @@
 # make run    the daemon in the foreground, on a private socket below ./.run
 # make test   the whole test suite (as root it installs the Debian packages that it needs)
 # make lint   style, types, import layers
-# make bench  how long a burst of requests takes
+# make bench  how long a burst of requests takes, and a list of a thousand
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
 # make deb    a Debian package, in dist/
@@ -59,6 +59,7 @@ bench: venv
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca local
 	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca scep
+	$(python) bench/listing.py --count 1000
 
 docs: venv
 	$(python) scripts/state_diagram.py --write

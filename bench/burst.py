@@ -158,14 +158,16 @@ def _measure(rig: Rig, arguments: argparse.Namespace, scep_url: str) -> dict[str
     }
 
 
-def _machine() -> dict[str, object]:
+def machine() -> dict[str, object]:
+    """What the measurement was made on."""
     models = [
         line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
     return {"cores": os.cpu_count(), "processor": models[0] if models else platform.machine()}
 
 
-def _version(program: str) -> str:
+def version_of(program: str) -> str:
+    """What a daemon says to -v."""
     return subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -173,7 +175,7 @@ def main() -> None:
     """Run the burst as often as asked and print a line of JSON for each."""
     arguments = _arguments()
     asked = {name: getattr(arguments, name) for name in ("daemon", "count", "key", "ca", "transport")}
-    version = _version(programs()[arguments.daemon])
+    version = version_of(programs()[arguments.daemon])
     for _ in range(arguments.repeat):
         with (
             tempfile.TemporaryDirectory(prefix="burst-") as root,
@@ -182,7 +184,7 @@ def main() -> None:
             started(arguments.daemon, transport=arguments.transport, root=Path(root)) as rig,
         ):
             result = _measure(rig, arguments, scep_url)
-        print(json.dumps({**asked, "version": version, **result, **_machine()}), flush=True)
+        print(json.dumps({**asked, "version": version, **result, **machine()}), flush=True)
 
 
 if __name__ == "__main__":

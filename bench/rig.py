@@ -50,10 +50,11 @@ def programs() -> dict[str, str]:
     return {"certmongerd": str(Path(sys.executable).with_name("certmongerd")), "debian": "/usr/sbin/certmonger"}
 
 
-def _environment(root: Path, bus_address: str | None) -> dict[str, str]:
+def daemon_environment(root: Path, bus_address: str | None) -> dict[str, str]:
+    """The environment of a daemon, and of its clients, on directories below *root*; they are made where missing."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "CERTMONGER_SYSTEM_LOCK_FILE": str(root / "lock")}
     for variable, name in DIRECTORIES.items():
-        (root / name).mkdir()
+        (root / name).mkdir(exist_ok=True)
         environment[variable] = str(root / name)
     for variable in ("CERTMONGERD_DBUS_LIBRARY", "LANG"):
         if variable in os.environ:
@@ -75,7 +76,8 @@ def _wait_until_listening(path: Path, process: "subprocess.Popen[bytes]", log: P
 
 
 @contextmanager
-def _running(argv: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running(argv: list[str], environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program that writes to *log*; it is told to end with the context."""
     with log.open("wb") as output:
         process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
@@ -87,6 +89,17 @@ def _running(argv: list[str], environment: dict[str, str], log: Path) -> Iterato
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def own_bus(root: Path) -> Iterator[str]:
+    """Run a dbus-daemon without service activation below *root*; its address."""
+    path, config, log = root / "socket", root / "bus.conf", root / "bus.log"
+    config.write_text(BUS_CONFIG.format(socket=path))
+    argv = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
+    with running(argv, {"PATH": os.environ["PATH"]}, log) as bus:
+        _wait_until_listening(path, bus, log)
+        yield f"unix:path={path}"
 
 
 @contextmanager
@@ -103,16 +116,11 @@ def started(daemon: str, *, transport: str, root: Path) -> Iterator[Rig]:
     with ExitStack() as stack:
         log = root / "daemon.log"
         if transport == "bus":
-            config = root / "bus.conf"
-            config.write_text(BUS_CONFIG.format(socket=path))
-            argv = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
-            bus_log = root / "bus.log"
-            bus = stack.enter_context(_running(argv, {"PATH": os.environ["PATH"]}, bus_log))
-            _wait_until_listening(path, bus, bus_log)
-            environment = _environment(root, address)
-            process = stack.enter_context(_running([program, "-s", "-n"], environment, log))
+            stack.enter_context(own_bus(root))
+            environment = daemon_environment(root, address)
+            process = stack.enter_context(running([program, "-s", "-n"], environment, log))
         else:
-            environment = _environment(root, None)
-            process = stack.enter_context(_running([program, "-n", "-L", "-P", str(path)], environment, log))
+            environment = daemon_environment(root, None)
+            process = stack.enter_context(running([program, "-n", "-L", "-P", str(path)], environment, log))
             _wait_until_listening(path, process, log)
         yield Rig(pid=process.pid, address=address, is_bus=transport == "bus", state=root)

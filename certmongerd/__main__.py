@@ -22,6 +22,10 @@ def main() -> NoReturn:
 
         print(helper_directory())
         raise SystemExit(0)
+    if options.check_config:
+        from certmongerd.check import check_configuration
+
+        raise SystemExit(check_configuration())
     _end(_run(options))
 
 

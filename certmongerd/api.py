@@ -18,6 +18,8 @@ CA_INTERFACE: Final = "org.fedorahosted.certmonger.ca"
 REQUEST_INTERFACE: Final = "org.fedorahosted.certmonger.request"
 EXTENDED_REQUEST_INTERFACE: Final = "org.certmongerd.request"
 """What requests offer beyond certmonger's interface."""
+EXTENDED_CA_INTERFACE: Final = "org.certmongerd.ca"
+"""What CAs offer beyond certmonger's interface."""
 PROPERTIES_INTERFACE: Final = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE_INTERFACE: Final = "org.freedesktop.DBus.Introspectable"
 PEER_INTERFACE: Final = "org.freedesktop.DBus.Peer"
@@ -29,6 +31,9 @@ DBUS_PATH: Final = "/org/freedesktop/DBus"
 
 PRIVATE_ADDRESS_VARIABLE: Final = "CERTMONGER_PVT_ADDRESS"
 """Environment variable with the address of the daemon's private socket."""
+
+CA_TYPE_EXTERNAL: Final = "EXTERNAL"
+"""Type of a CA that is reached through a helper program; others work inside the daemon."""
 
 # Errors of the interface.
 ERROR_MISSING_ARG: Final = "org.fedorahosted.certmonger.missing_arg"
@@ -58,3 +63,4 @@ ERROR_ACCESS_DENIED: Final = "org.freedesktop.DBus.Error.AccessDenied"
 ERROR_NO_REPLY: Final = "org.freedesktop.DBus.Error.NoReply"
 ERROR_SERVICE_UNKNOWN: Final = "org.freedesktop.DBus.Error.ServiceUnknown"
 ERROR_NAME_HAS_NO_OWNER: Final = "org.freedesktop.DBus.Error.NameHasNoOwner"
+ERROR_LIMITS_EXCEEDED: Final = "org.freedesktop.DBus.Error.LimitsExceeded"

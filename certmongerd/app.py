@@ -6,17 +6,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from certmongerd.api import PRIVATE_ADDRESS_VARIABLE
+from certmongerd.busapi.access import AccessControl
 from certmongerd.busapi.address import session_bus_address, system_bus_address
 from certmongerd.busapi.bus import BusConnection
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import BusUnavailable, NameTaken
 from certmongerd.busapi.peer import PeerServer
 from certmongerd.config.load import load_settings
-from certmongerd.config.paths import Paths, session_paths, system_paths
+from certmongerd.config.paths import Paths, is_session_program, session_paths, system_paths
 from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, InvalidValue
 from certmongerd.daemon import Daemon
@@ -56,8 +56,7 @@ class _App:
     """One run of the daemon."""
 
     def __init__(self, options: Options, say_ready: Callable[[], None] | None) -> None:
-        # Root's daemon works on the system's directories, any other on its user's own.
-        self._is_session = os.geteuid() != 0 or "session" in Path(sys.argv[0]).name
+        self._is_session = is_session_program(sys.argv[0])
         self._paths: Paths = session_paths(os.environ) if self._is_session else system_paths(os.environ)
         self._options = options
         self._say_ready = say_ready
@@ -89,15 +88,15 @@ class _App:
         given = self._options.session_bus
         return self._is_session if given is None else given
 
-    def _read_settings(self) -> None:
-        loaded = load_settings(self._paths.config_file)
+    def _read_settings(self, present: Settings | None = None) -> None:
+        loaded = load_settings(self._paths.config_file, present)
         for problem in loaded.problems:
             _log.warning("%s", problem)
         self._settings = loaded.settings
 
     def _reload(self) -> None:
         self._manager.reloading()
-        self._read_settings()
+        self._read_settings(self._settings)
         if self._daemon is not None:
             self._daemon.use_settings(self._settings)
         _log.info("The configuration was read again")
@@ -120,7 +119,8 @@ class _App:
         try:
             await daemon.load()
             idle = IdleWatch(self._options.idle_timeout_s, lambda: bool(daemon.engine.requests()), self._stop.set)
-            api = CertmongerApi(daemon.engine, activity=idle.touch)
+            access = AccessControl(lambda: self._settings.reader_group)
+            api = CertmongerApi(daemon.engine, activity=idle.touch, access=access)
             if self._options.listen:
                 peer = await PeerServer.start(self._options.listen_location, api)
                 daemon.tell_private_address(peer.address)

@@ -13,17 +13,20 @@ from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
 from certmongerd.config.settings import Settings
 from certmongerd.core.ids import CaName
-from certmongerd.core.model import Ca, CaCertLocations, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
 from certmongerd.core.step import Policy
 from certmongerd.installation import helper_directory
+from certmongerd.keystore.nss.authorities import is_same_database
 from certmongerd.observe.run_times import RunTimes
 from certmongerd.runner.actions import Actions
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.clock import SystemClock
 from certmongerd.runner.disk import LoadedState
 from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
@@ -49,7 +52,7 @@ def read_state(repository: Repository, helper_dir: str) -> LoadedState:
     )
 
 
-def policy_of(settings: Settings, now: datetime) -> Policy:
+def policy_of(settings: Settings, now: datetime, host_name: str) -> Policy:
     """The decisions' part of *settings*; calendar durations are counted from *now*."""
     lifetime = settings.max_key_lifetime
     return Policy(
@@ -59,6 +62,7 @@ def policy_of(settings: Settings, now: datetime) -> Policy:
         key_expires_at=lifetime.add_to if lifetime is not None else None,
         challenge_password_otp=settings.challenge_password_otp,
         default_ca=CaName(settings.default_ca),
+        spread_seed=host_name if settings.spread else None,
     )
 
 
@@ -73,6 +77,7 @@ class Daemon:
         helper_dir = helper_directory()
         self._paths = paths
         self._settings = settings
+        self._host_name = socket.getfqdn()
         self._executor = Executor()
         self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
@@ -91,6 +96,12 @@ class Daemon:
             refetch_scep=self._refetch_scep,
             count_run=self.run_times.add,
         )
+        ca_certificates = CaCertificates(
+            executor=self._executor,
+            locks=locks,
+            settings=self._current,
+            find_key_storage=self._key_storage_in,
+        )
         actions = Actions(
             executor=self._executor,
             locks=locks,
@@ -100,16 +111,19 @@ class Daemon:
             settings=self._current,
             find_ca=self._find_ca,
             other_locations=self._locations_sharing_ca,
+            ca_certificates=ca_certificates,
             base_environment=environment,
-            host_name=socket.getfqdn(),
+            host_name=self._host_name,
         )
+        histories = HistoryKeeper(self._repository.histories, self._registry, self._executor)
         self.engine = Engine(
             registry=self._registry,
-            request_workers=RequestWorkers(self._registry, actions),
+            request_workers=RequestWorkers(self._registry, actions, histories),
+            histories=histories,
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,
-                locks=locks,
+                ca_certificates=ca_certificates,
                 launcher=self._launcher,
                 settings=self._current,
                 base_environment=environment,
@@ -137,7 +151,8 @@ class Daemon:
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
-        self._registry.policy = policy_of(settings, self._registry.clock.now())
+        self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
+        self.engine.reconsider()
 
     async def load(self) -> None:
         """Take over what is on disk. Raises StateStoreError."""
@@ -149,8 +164,10 @@ class Daemon:
         await self.engine.begin()
 
     async def close(self) -> None:
-        """End helpers and threads."""
+        """End requests' work, helpers and threads; what was under way is done again after the next start."""
+        self.engine.stop()
         await self._launcher.close()
+        await self.engine.histories.flush()
         self._executor.close()
 
     def _current(self) -> Settings:
@@ -171,6 +188,10 @@ class Daemon:
 
     def _wake_requests(self, ca: Ca) -> None:
         self.engine.wake_requests(ca)
+
+    def _key_storage_in(self, location: str) -> KeyStorage | None:
+        storages = (request.key_storage for request in self.engine.requests().values())
+        return next((storage for storage in storages if is_same_database(storage, location)), None)
 
     def _locations_sharing_ca(self, request: Request) -> tuple[CaCertLocations, ...]:
         ca = self._find_ca(request)

@@ -30,6 +30,8 @@ class Options:
     command: str | None
     show_version: bool
     show_helper_dir: bool
+    check_config: bool
+    """Whether to say what is wrong with the configuration, and do nothing else."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,7 +43,8 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(1)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line, for reading it and for the manual."""
     parser = _Parser(
         prog="certmongerd",
         description="Obtains, tracks and renews X.509 certificates.",
@@ -71,12 +74,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-c", "--command", metavar="COMMAND", help="run COMMAND and end when it does")
     parser.add_argument("-v", "--version", action="store_true", help="print the version")
     parser.add_argument("--helper-dir", action="store_true", help="print the folder of the enrolment helpers")
+    parser.add_argument("--check-config", action="store_true", help="print mistakes in the configuration; status 1")
     return parser
 
 
 def parse_options(argv: Sequence[str]) -> Options:
     """Read *argv* (without the program name). Raises SystemExit(1) after printing what is wrong."""
-    parser = _parser()
+    parser = make_parser()
     given = parser.parse_args(argv)
     timeout = given.bus_activation_timeout or 0
     if given.no_bus_activation_timeout:
@@ -99,4 +103,5 @@ def parse_options(argv: Sequence[str]) -> Options:
         command=given.command,
         show_version=given.version,
         show_helper_dir=given.helper_dir,
+        check_config=given.check_config,
     )

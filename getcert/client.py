@@ -1,15 +1,20 @@
 """The daemon's D-Bus interface as methods; errors become what the user reads."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 from certmongerd.api import (
     BUS_NAME,
     CA_INTERFACE,
+    DBUS_NAME,
     ERROR_ACCESS_DENIED,
+    ERROR_DUPLICATE,
     ERROR_NAME_HAS_NO_OWNER,
     ERROR_NO_REPLY,
     ERROR_SERVICE_UNKNOWN,
+    ERROR_UNKNOWN_METHOD,
+    EXTENDED_CA_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
@@ -17,10 +22,10 @@ from certmongerd.api import (
     ROOT_INTERFACE,
     ROOT_PATH,
 )
-from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
-from certmongerd.busapi.transport import Variant
-from getcert.entries import CaEntry, Properties, RequestEntry, object_number
-from getcert.errors import CommandFailed
+from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable, Call
+from certmongerd.busapi.transport import Variant, WireMessage
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry, object_number, properties_of
+from getcert.errors import EXIT_DUPLICATE, EXIT_FAILURE, CommandFailed
 
 _HINTS: Final[Mapping[str, str]] = {
     ERROR_SERVICE_UNKNOWN: "Please verify that the certmonger service has been started.",
@@ -32,12 +37,12 @@ CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
 
 
-def _plain(value: object) -> object:
-    return _plain(value.value) if isinstance(value, Variant) else value
-
-
-def _properties_of(values: Mapping[str, object]) -> Properties:
-    return Properties({name: _plain(value) for name, value in values.items()})
+def _mapping(answer: Sequence[object]) -> Mapping[str, Any]:
+    """The dictionary that is the only value of an answer. Raises CommandFailed."""
+    values = answer[0] if answer else {}
+    if not isinstance(values, Mapping):
+        raise CommandFailed("Error parsing server response.")
+    return values
 
 
 _ManagedObjects = Mapping[str, Mapping[str, Mapping[str, object]]]
@@ -62,13 +67,19 @@ class Client:
         lines = [_HINTS.get(error.name) or message or "Unknown DBus error."]
         if self._verbose:
             lines.append(f"Error {error.name}: {message}" if message else f"Error {error.name}")
-        return CommandFailed(*lines)
+        return CommandFailed(*lines, status=EXIT_DUPLICATE if error.name == ERROR_DUPLICATE else EXIT_FAILURE)
 
     def _raw_call(
         self, path: str, interface: str, member: str, signature: str = "", body: Sequence[object] = ()
     ) -> tuple[object, ...]:
-        try:
+        with self._reported():
             return self._connection.call(BUS_NAME, path, interface, member, signature, body, timeout_s=CALL_TIMEOUT_S)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Turn the loss of the connection into what the user reads."""
+        try:
+            yield
         except BusUnavailable as exc:
             lines = [f"No response received from {BUS_NAME} service."]
             if self._verbose:
@@ -91,11 +102,7 @@ class Client:
     # Objects.
 
     def _properties(self, path: str, interface: str) -> Properties:
-        answer = self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))
-        values = answer[0] if answer else {}
-        if not isinstance(values, Mapping):
-            raise CommandFailed("Error parsing server response.")
-        return _properties_of(values)
+        return properties_of(_mapping(self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))))
 
     def _managed_objects(self) -> _ManagedObjects | None:
         """All objects in a single call; None when the daemon cannot do that.
@@ -112,30 +119,70 @@ class Client:
             # Older daemons do not know the interface, and their bus policy refuses it.
             self._has_object_manager = False
             return None
-        if not answer or not isinstance(answer[0], Mapping):
-            raise CommandFailed("Error parsing server response.")
-        self._managed = answer[0]
+        self._managed = _mapping(answer)
         return self._managed
 
     def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
         managed = self._managed_objects()
         if managed is None:
-            return [(path, self._properties(path, interface)) for path in self._paths(member)]
+            return self._objects_one_by_one(self._paths(member), interface)
         found = [
-            (path, _properties_of(interfaces[interface]))
+            (path, properties_of(interfaces[interface]))
             for path, interfaces in managed.items()
             if interface in interfaces
         ]
         return sorted(found, key=lambda item: object_number(item[0]))
+
+    def _objects_one_by_one(self, paths: Sequence[str], interface: str) -> list[tuple[str, Properties]]:
+        """What is at *paths*, without objects that were removed in the meantime."""
+        calls = [Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,)) for path in paths]
+        with self._reported():
+            answers = self._connection.call_all(BUS_NAME, calls, timeout_s=CALL_TIMEOUT_S)
+        found = []
+        for path, answer in zip(paths, answers, strict=True):
+            if isinstance(answer, BusError):
+                if answer.name == ERROR_UNKNOWN_METHOD:
+                    continue
+                raise self._failure(answer)
+            found.append((path, properties_of(_mapping(answer))))
+        return found
 
     def _paths(self, member: str) -> list[str]:
         answer = self._call(ROOT_PATH, ROOT_INTERFACE, member)
         paths = answer[0] if answer else ()
         return [str(path) for path in paths] if isinstance(paths, Iterable) else []
 
-    def requests(self) -> list[RequestEntry]:
-        """All requests in the daemon's order."""
-        return [RequestEntry(*item) for item in self._objects("get_requests", REQUEST_INTERFACE)]
+    def _path_of(self, member: str, nickname: str) -> str:
+        """The path of the object called exactly *nickname*, empty when there is none."""
+        answer = self._call(ROOT_PATH, ROOT_INTERFACE, member, "s", (nickname,))
+        return str(answer[0]) if answer else ""
+
+    def requests(self, *, named: str | None = None) -> list[RequestEntry]:
+        """All requests in the daemon's order; only the one called *named*, if there is one spelled exactly so."""
+        path = self._path_of("find_request_by_nickname", named) if named and self._managed is None else ""
+        if path:
+            return [RequestEntry(path, self._properties(path, REQUEST_INTERFACE), self._extended(path))]
+        entries = self._objects("get_requests", REQUEST_INTERFACE)
+        interface = EXTENDED_REQUEST_INTERFACE
+        return [RequestEntry(path, known, self._managed_properties(path, interface)) for path, known in entries]
+
+    def _managed_properties(self, path: str, interface: str) -> Properties:
+        """What came with all objects in a single call, if they came that way."""
+        return properties_of((self._managed or {}).get(path, {}).get(interface, {}))
+
+    def _extended(self, path: str) -> Properties:
+        """What certmonger does not know of a request: nothing from certmonger."""
+        try:
+            answer = self._raw_call(path, PROPERTIES_INTERFACE, "GetAll", "s", (EXTENDED_REQUEST_INTERFACE,))
+        except BusError:
+            return Properties({})
+        return properties_of(_mapping(answer))
+
+    def request_count(self) -> int:
+        """How many requests there are."""
+        if self._managed is None:
+            return len(self._paths("get_requests"))
+        return sum(REQUEST_INTERFACE in interfaces for interfaces in self._managed.values())
 
     def request(self, path: str) -> RequestEntry:
         """One request as it is now."""
@@ -143,12 +190,21 @@ class Client:
 
     def cas(self) -> list[CaEntry]:
         """All CAs in the daemon's order."""
-        return [CaEntry(*item) for item in self._objects("get_known_cas", CA_INTERFACE)]
+        entries = self._objects("get_known_cas", CA_INTERFACE)
+        return [CaEntry(path, known, self._managed_properties(path, EXTENDED_CA_INTERFACE)) for path, known in entries]
+
+    def ca(self, path: str) -> CaEntry:
+        """One CA."""
+        if self._managed is not None and path in self._managed:
+            return CaEntry(path, properties_of(self._managed[path][CA_INTERFACE]))
+        return CaEntry(path, self._properties(path, CA_INTERFACE))
 
     def find_ca(self, name: str) -> CaEntry:
         """The CA called *name*, exactly or else without regard to case. Raises CommandFailed."""
-        cas = self.cas()
-        for ca in (*(ca for ca in cas if ca.nickname == name), *cas):
+        path = self._path_of("find_ca_by_nickname", name) if name else ""
+        if path:
+            return self.ca(path)
+        for ca in self.cas():
             if ca.nickname.lower() == name.lower():
                 return ca
         raise CommandFailed(f'No CA with name "{name}" found.')
@@ -196,6 +252,11 @@ class Client:
         (facts,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "explain")
         return [(str(label), str(text)) for label, text in facts] if isinstance(facts, Iterable) else []
 
+    def request_history(self, path: str) -> list[HistoryEntry]:
+        """What happened to a request, oldest first."""
+        (entries,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "history")
+        return [HistoryEntry(*entry) for entry in entries] if isinstance(entries, Iterable) else []
+
     def scep_crl(self, path: str) -> str:
         """PEM of the revocation list that the request's SCEP server gives."""
         return self._text(path, EXTENDED_REQUEST_INTERFACE, "get_crl")
@@ -230,9 +291,20 @@ class Client:
         answer = self._call(path, CA_INTERFACE, "refresh")
         return bool(answer and answer[0])
 
-    def ca_getter(self, path: str, member: str) -> str:
-        """`get_type`, `get_serial` or `get_config_file_path`; empty when the CA has no such value."""
-        return self._text(path, CA_INTERFACE, member)
+    def ca_type(self, ca: CaEntry) -> str:
+        """`EXTERNAL` or `INTERNAL:SELF`. Asks the daemon when the entry does not tell; so do the following."""
+        return self._told(ca, "type", "get_type")
+
+    def ca_next_serial(self, ca: CaEntry) -> str:
+        """Hexadecimal; empty for a CA that has none."""
+        return self._told(ca, "next-serial", "get_serial")
+
+    def ca_file(self, ca: CaEntry) -> str:
+        """The daemon's file about the CA; empty without one."""
+        return self._told(ca, "file", "get_config_file_path")
+
+    def _told(self, ca: CaEntry, name: str, member: str) -> str:
+        return ca.extended.text(name) if ca.extended.values else self._text(ca.path, CA_INTERFACE, member)
 
     # Signals.
 
@@ -244,14 +316,46 @@ class Client:
         except BusError:
             return False
         except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+            raise self._lost() from exc
         return True
+
+    def subscribe_to_all(self) -> bool:
+        """Ask for all signals of the daemon, and for news of the daemon itself; False as for `subscribe`."""
+        changes = f"type='signal',sender='{BUS_NAME}',path_namespace='{ROOT_PATH}'"
+        owner = f"type='signal',sender='{DBUS_NAME}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+        try:
+            for rule in (changes, owner):
+                self._connection.add_match(rule)
+        except BusError:
+            return False
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+        return True
+
+    def next_signal(self, timeout_s: float) -> WireMessage | None:
+        """The next signal, None when none comes within *timeout_s* seconds."""
+        try:
+            return self._connection.next_signal(timeout_s)
+        except BusUnavailable as exc:
+            raise self._lost() from exc
+
+    @staticmethod
+    def daemon_came_or_went(signal: WireMessage) -> bool | None:
+        """Whether a daemon is there now, None when *signal* is about something else."""
+        if signal.interface != DBUS_NAME or signal.member != "NameOwnerChanged" or signal.body[:1] != (BUS_NAME,):
+            return None
+        return bool(signal.body[2])
+
+    def forget(self) -> None:
+        """Read all objects again when they are asked for next."""
+        self._managed = None
+
+    @staticmethod
+    def _lost() -> CommandFailed:
+        return CommandFailed(f"No response received from {BUS_NAME} service.")
 
     def pause(self, timeout_s: float) -> None:
         """Sleep until a signal comes, at most *timeout_s* seconds; a burst of signals counts as one."""
-        try:
-            if self._connection.next_signal(timeout_s) is not None:
-                while self._connection.next_signal(0) is not None:
-                    pass
-        except BusUnavailable as exc:
-            raise CommandFailed(f"No response received from {BUS_NAME} service.") from exc
+        if self.next_signal(timeout_s) is not None:
+            while self.next_signal(0) is not None:
+                pass

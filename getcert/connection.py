@@ -29,11 +29,13 @@ def _private_connection(address: str) -> BlockingConnection:
 
 
 @contextmanager
-def daemon_client(environment: Mapping[str, str], *, session: bool, verbose: bool) -> Iterator[Client]:
+def daemon_client(
+    environment: Mapping[str, str], *, session: bool, verbose: bool, may_start: bool = True
+) -> Iterator[Client]:
     """A client of the daemon that *environment* and the command line ask for.
 
     An address in CERTMONGER_PVT_ADDRESS comes first. Where there is no system bus, root gets a daemon of its own,
-    which ends with the block. Raises ConnectionFailed.
+    which ends with the block, unless *may_start* forbids it. Raises ConnectionFailed.
     """
     private = environment.get(PRIVATE_ADDRESS_VARIABLE)
     if private:
@@ -48,7 +50,7 @@ def daemon_client(environment: Mapping[str, str], *, session: bool, verbose: boo
     try:
         connection = _bus_connection(system_bus_address(environment))
     except ConnectionFailed:
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or not may_start:
             raise
     else:
         yield from _closing(connection, verbose=verbose)

@@ -21,6 +21,8 @@ class Context:
     options: ParsedOptions
     environment: Mapping[str, str]
     out: TextIO
+    remarks: TextIO
+    """Where remarks beside the result go; not to *out* when that is for programs."""
     host: Callable[[], str]
     """Gives the name of this host."""
 
@@ -28,10 +30,19 @@ class Context:
         """Print one line."""
         self.out.write(line + "\n")
 
+    def remark(self, line: str) -> None:
+        """Print one line that is not part of the result."""
+        self.remarks.write(line + "\n")
+
     @property
     def is_verbose(self) -> bool:
         """Whether -v was given."""
         return self.options.given("verbose")
+
+    @property
+    def document_format(self) -> str | None:
+        """The format given with --output, None when the result is for people."""
+        return self.options.text("output")
 
     @property
     def ca_name(self) -> str | None:
@@ -39,8 +50,10 @@ class Context:
         return self.pinned_ca or self.options.text("ca")
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, *, may_start_daemon: bool = True) -> Iterator[Client]:
         """Connect to the daemon while the block runs. Raises ConnectionFailed."""
         session = self.options.last_of("session", "system") == "session"
-        with daemon_client(self.environment, session=session, verbose=self.is_verbose) as client:
+        with daemon_client(
+            self.environment, session=session, verbose=self.is_verbose, may_start=may_start_daemon
+        ) as client:
             yield client

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from certmongerd.api import CA_PATH_PREFIX
+from certmongerd.busapi.transport import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,43 @@ class Properties:
         return self.values.get(name) is True
 
 
+def properties_of(values: Mapping[str, object]) -> Properties:
+    """Properties as they come over the bus."""
+    return Properties({name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: object) -> object:
+    return _plain(value.value) if isinstance(value, Variant) else value
+
+
 @dataclass(frozen=True, slots=True)
 class RequestEntry:
     """One tracked certificate or request."""
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells beyond certmonger's interface; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:
         """What the user calls it."""
         return self.properties.text("nickname")
+
+    @property
+    def next_attempt(self) -> int:
+        """Unix time at which it goes on by itself; 0 while it is at work, waits for somebody, or nothing is known."""
+        return self.extended.number("next-attempt")
+
+    @property
+    def attempts(self) -> int:
+        """Failures in a row."""
+        return self.extended.number("attempts")
+
+    @property
+    def has_key_pin(self) -> bool:
+        """Whether the daemon was given the PIN of the key as text."""
+        return self.extended.flag("has-pin") or bool(self.properties.text("key-pin"))
 
     @property
     def status(self) -> str:
@@ -73,6 +100,8 @@ class CaEntry:
 
     path: str
     properties: Properties
+    extended: Properties = Properties({})
+    """What certmongerd tells as properties and certmonger by methods only; nothing from certmonger."""
 
     @property
     def nickname(self) -> str:
@@ -84,3 +113,20 @@ def object_number(path: str) -> int:
     """The number at the end of an object path, the order in which the daemon lists its objects."""
     digits = path.rpartition("/")[2].lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     return int(digits) if digits.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One turn in a request's life, in the order of the bus interface; times are Unix times."""
+
+    at: int
+    event: str
+    """What happened."""
+    state: str
+    """What state that led to."""
+    attempts: int
+    """Failures in a row so far."""
+    error: str
+    """What the CA or the daemon said."""
+    due: int
+    """When the request was to go on by itself; 0 when it was at work, or waited for somebody."""

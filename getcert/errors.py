@@ -3,6 +3,8 @@
 from certmongerd.core.errors import CertmongerError
 
 EXIT_FAILURE = 1
+EXIT_DUPLICATE = 2
+"""A nickname or location is taken already (certmonger 0.79.20 and later)."""
 
 
 class CommandFailed(CertmongerError):

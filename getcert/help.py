@@ -35,11 +35,13 @@ def _option_lines(names: Iterable[str]) -> Iterator[str]:
             yield " " * _HELP_COLUMN + option.help
 
 
-def command_help(program: str, command: str, summary: str, groups: Groups, *, without: Sequence[str]) -> Iterator[str]:
+def command_help(
+    program: str, command: str, summary: str, groups: Groups, *, operands: Sequence[str] = (), without: Sequence[str]
+) -> Iterator[str]:
     """The help of one command."""
     yield f"{program} {command}: {summary}"
     yield ""
-    yield f"Usage: {program} {command} [options]"
+    yield f"Usage: {program} {command} [options]" + (f" {'|'.join(operands)}" if operands else "")
     for heading, names in (*groups, ("Connection and output", COMMON)):
         shown = [name for name in names if name not in without]
         if shown:

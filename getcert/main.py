@@ -40,6 +40,8 @@ class Command:
     summary: str
     edits_cas: bool = False
     """Not offered where the CA is pinned."""
+    operands: tuple[str, ...] = ()
+    """What the command takes besides options, as its help and shells name it; it checks them itself."""
 
     def load(self) -> CommandModule:
         """Import the module, which is put off until its command is called for."""
@@ -55,7 +57,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "refresh": Command("refresh", "ask the CA now about requests it has not answered"),
     "list": Command("list_requests", "show certificates and requests"),
     "status": Command("status", "tell by the exit status how a request stands"),
+    "show": Command("show", "show certificate, chain and signing request in readable form"),
+    "watch": Command("watch", "follow live what happens"),
     "why": Command("why", "explain how a request stands, and what happens next"),
+    "history": Command("history", "show what happened to a request, and when"),
     "get-cert": Command("get_cert", "have a SCEP server send a certificate again"),
     "get-crl": Command("get_crl", "have a SCEP server send its revocation list"),
     "add-ca": Command("add_ca", "add a CA that has a helper program", edits_cas=True),
@@ -64,6 +69,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "list-cas": Command("list_cas", "show the CAs"),
     "modify-ca": Command("modify_ca", "change the helper program of a CA", edits_cas=True),
     "refresh-ca": Command("refresh_ca", "ask CAs for their certificates and profiles again"),
+    "completion": Command(
+        "completion", "print a script that lets a shell complete commands", operands=("bash", "zsh", "fish")
+    ),
     "remove-ca": Command("remove_ca", "forget a CA", edits_cas=True),
 }
 
@@ -90,34 +98,43 @@ def _host() -> str:
 
 
 def _run_command(program: str, verb: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run one command; whatever goes wrong is told on standard output."""
+    """Run one command; what goes wrong is told on standard output, where --output was given on standard error."""
     out = sys.stdout
     command = COMMANDS[verb]
     module = command.load()
     pinned_ca = PINNED_CAS.get(program)
     without = () if pinned_ca is None else ("ca",)
     names = option_names(module.GROUPS, hidden=module.HIDDEN, without=without)
+    remarks = out
     try:
         options = parse_options(names, arguments)
+        if options.given("output"):
+            remarks = sys.stderr
         context = Context(
             program=program,
             pinned_ca=pinned_ca,
             options=options,
             environment=environment,
             out=out,
+            remarks=remarks,
             host=_host,
         )
-        _refuse_arguments(verb, options)
+        if not command.operands:
+            _refuse_arguments(verb, options)
         return module.run(context)
     except OptionListingRequested:
         _print(out, option_listing(program, verb, names))
         return EXIT_FAILURE
     except UsageError as exc:
-        _print(out, exc.lines)
-        _print(out, command_help(program, verb, command.summary, module.GROUPS, without=without))
+        _print(remarks, exc.lines)
+        groups = module.GROUPS
+        _print(
+            remarks,
+            command_help(program, verb, command.summary, groups, operands=command.operands, without=without),
+        )
         return exc.status
     except CommandFailed as exc:
-        _print(out, exc.lines)
+        _print(remarks, exc.lines)
         return exc.status
 
 

@@ -1,10 +1,11 @@
 """Names in requests: key usages, extended key usages, and the defaults for this host."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from certmongerd.core.usages import OBJECT_IDENTIFIERS
+from certmongerd.core.usages import object_identifier as find_object_identifier
 from getcert.errors import CommandFailed
 
 KEY_USAGES: Final = (
@@ -23,32 +24,7 @@ KEY_USAGES: Final = (
 _CONTENT_COMMITMENT: Final = "contentCommitment"
 """The newer name of nonRepudiation."""
 
-OBJECT_IDENTIFIERS: Final[Mapping[str, str]] = {
-    "id-pkix": "1.3.6.1.5.5.7",
-    "id-mod": "1.3.6.1.5.5.7.0",
-    "id-pe": "1.3.6.1.5.5.7.1",
-    "id-qt": "1.3.6.1.5.5.7.2",
-    "id-kp": "1.3.6.1.5.5.7.3",
-    "id-kp-serverAuth": "1.3.6.1.5.5.7.3.1",
-    "id-kp-clientAuth": "1.3.6.1.5.5.7.3.2",
-    "id-kp-codeSigning": "1.3.6.1.5.5.7.3.3",
-    "id-kp-emailProtection": "1.3.6.1.5.5.7.3.4",
-    "id-kp-timeStamping": "1.3.6.1.5.5.7.3.8",
-    "id-kp-OCSPSigning": "1.3.6.1.5.5.7.3.9",
-    "id-on": "1.3.6.1.5.5.7.8",
-    "id-ad": "1.3.6.1.5.5.7.48",
-    "id-pkinit": "1.3.6.1.5.2.3",
-    "id-pkinit-KPClientAuth": "1.3.6.1.5.2.3.4",
-    "id-pkinit-KPKdc": "1.3.6.1.5.2.3.5",
-    "id-ms-kp-sc-logon": "1.3.6.1.4.1.311.20.2.2",
-    "id-ce": "2.5.29",
-    "id-ce-extKeyUsage": "2.5.29.37",
-}
-"""Names that -U takes and `list` shows. Arcs below a named one are written `id-kp.17`."""
-
 SERVER_AUTH: Final = OBJECT_IDENTIFIERS["id-kp-serverAuth"]
-
-_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +67,8 @@ def object_identifier(text: str) -> str:
     """
     if not text:
         return text
-    name, _, arcs = text.partition(".")
-    by_name = {known.lower(): oid for known, oid in OBJECT_IDENTIFIERS.items()}
-    base = by_name.get(name.lower())
-    dotted = text if base is None else f"{base}.{arcs}" if arcs else base
-    if not _OID.fullmatch(dotted):
+    dotted = find_object_identifier(text)
+    if dotted is None:
         raise CommandFailed(f'Could not evaluate OID "{text}".')
     return dotted
 

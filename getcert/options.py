@@ -34,6 +34,8 @@ class Option:
     metavar: str
     """What the help calls the argument; empty for flags."""
     help: str
+    choices: tuple[str, ...] = ()
+    """All arguments that are allowed; empty when there is no such list."""
 
 
 def _flag(short: str, long: str, text: str) -> Option:
@@ -42,6 +44,10 @@ def _flag(short: str, long: str, text: str) -> Option:
 
 def _text(short: str, long: str, metavar: str, text: str) -> Option:
     return Option(short, long, Kind.TEXT, metavar, text)
+
+
+def _choice(long: str, metavar: str, choices: tuple[str, ...], text: str) -> Option:
+    return Option("", long, Kind.TEXT, metavar, text, choices)
 
 
 def _number(short: str, long: str, metavar: str, text: str) -> Option:
@@ -103,11 +109,17 @@ OPTIONS: Final[Mapping[str, Option]] = {
     # Waiting.
     "wait": _flag("w", "wait", "wait until the certificate is there or cannot be had"),
     "wait_timeout": _number("", "wait-timeout", "SECONDS", "wait no longer than this"),
+    "watch_timeout": _number("", "timeout", "SECONDS", "end after this time"),
     # Listing and refreshing.
     "requests_only": _flag("r", "requests-only", "only what has no certificate yet or is being renewed"),
     "tracking_only": _flag("t", "tracking-only", "only what has its certificate"),
     "utc": _flag("u", "utc", "show times in UTC"),
     "all": _flag("a", "all", "everything"),
+    "output": _choice("output", "FORMAT", ("json", "yaml"), "a document for programs: json or yaml"),
+    "table": _flag("", "table", "a compact table with the days left"),
+    "sort": _choice(
+        "sort", "ORDER", ("added", "id", "expires", "status"), "order: added (default), id, expires, status"
+    ),
     # CAs.
     "command": _text("e", "command", "COMMAND", "helper program and its arguments"),
     "url": _text("u", "url", "URL", "address of the SCEP server"),
@@ -263,6 +275,8 @@ class _Parser:
     def _store(self, name: str, row: Option, value: str) -> None:
         if row.kind is Kind.NUMBER:
             parse_number(value)
+        if row.choices and value not in row.choices:
+            raise UsageError(f"--{row.long} takes one of: {', '.join(row.choices)}.")
         self._occurrences.append((name, value))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from getcert.entries import RequestEntry
 from getcert.errors import CommandFailed, UsageError
@@ -81,11 +82,16 @@ def find_or_fail(selection: Selection, entries: Iterable[RequestEntry], *, show_
     raise UsageError(NO_SUCH_NICKNAME) if show_help else CommandFailed(NO_SUCH_NICKNAME)
 
 
-def choose_request(
-    options: ParsedOptions, tell: Callable[[str], None], entries: Iterable[RequestEntry]
-) -> RequestEntry:
+class RequestSource(Protocol):
+    """Where requests come from."""
+
+    def requests(self, *, named: str | None = None) -> Iterable[RequestEntry]:
+        """All requests; only the one called *named*, if there is one spelled exactly so."""
+
+
+def choose_request(options: ParsedOptions, tell: Callable[[str], None], source: RequestSource) -> RequestEntry:
     """The one request a command line names. Raises UsageError when it names none, CommandFailed for an unknown one."""
     selection = read_selection(options, tell)
     if selection.nickname is None and not selection.has_location:
         raise UsageError("Name the request with -i, or its certificate with -f, or with -d and -n.")
-    return find_or_fail(selection, entries, show_help=False)
+    return find_or_fail(selection, source.requests(named=selection.nickname), show_help=False)

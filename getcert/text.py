@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from certmongerd.api import CA_TYPE_EXTERNAL
 from getcert.entries import CaEntry, Properties, RequestEntry
 from getcert.names import key_usage_names, object_identifier_name
 
@@ -78,13 +79,22 @@ def _storage(properties: Properties, what: str) -> str:
     return ",".join(parts)
 
 
-def _key_storage(properties: Properties) -> str:
+def _key_storage(entry: RequestEntry) -> str:
+    properties = entry.properties
     text = _storage(properties, "key")
-    if properties.text("key-pin"):
+    if entry.has_key_pin:
         text += ",pin set"
     if properties.text("key-pin-file"):
         text += f",pinfile='{properties.text('key-pin-file')}'"
     return text
+
+
+def _access(properties: Properties, what: str, label: str) -> Iterator[str]:
+    """Owner and mode that a key or certificate file (*what*: `key`, `cert`) is to have, where they were set."""
+    yield from _given(f"{label} owner", properties.text(f"{what}-owner"))
+    mode = properties.number(f"{what}-perms")
+    if mode:
+        yield f"\t{label} permissions: {mode:04o}"
 
 
 def _joined(label: str, values: Iterable[str]) -> Iterator[str]:
@@ -122,6 +132,12 @@ def _template(properties: Properties) -> Iterator[str]:
     yield from _given("issuer template", properties.text("template-issuer"))
 
 
+def _next_attempt(entry: RequestEntry, *, utc: object) -> Iterator[str]:
+    if entry.next_attempt:
+        failed = f" (failed so far: {entry.attempts})" if entry.attempts else ""
+        yield f"\tnext attempt: {time_text(entry.next_attempt, utc=utc)}{failed}"
+
+
 def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbose: object) -> Iterator[str]:
     """What `list` prints about one request.
 
@@ -132,8 +148,11 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
     yield f"\tstatus: {entry.status}"
     yield from _given("ca-error", properties.text("ca-error"))
     yield f"\tstuck: {yes_or_no(entry.is_stuck)}"
-    yield f"\tkey pair storage: {_key_storage(properties)}"
+    yield from _next_attempt(entry, utc=utc)
+    yield f"\tkey pair storage: {_key_storage(entry)}"
+    yield from _access(properties, "key", "key")
     yield f"\tcertificate: {_storage(properties, 'cert')}"
+    yield from _access(properties, "cert", "certificate")
     if ca is not None:
         if ca.properties.text("scep-ca-cert") or ca.properties.text("scep-ra-cert"):
             yield from _thumbprint_lines("signing request", properties.text("csr"))
@@ -161,7 +180,7 @@ def ca_lines(ca: CaEntry, *, kind: str, serial: str, config_path: str, verbose: 
         yield from _given("self-identifies as", properties.text("aka"))
     yield f"\tis-default: {yes_or_no(properties.flag('is-default'))}"
     yield f"\tca-type: {kind}"
-    if kind == "EXTERNAL":
+    if kind == CA_TYPE_EXTERNAL:
         yield f"\thelper-location: {properties.text('external-helper')}"
     else:
         yield from _given("next-serial-number", serial)

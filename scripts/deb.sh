@@ -57,6 +57,9 @@ put dbus/services/org.fedorahosted.certmonger.service /usr/share/dbus-1/services
 # Under the name that certmonger's unit had: what was enabled stays enabled.
 put systemd/certmongerd.service /lib/systemd/system/certmonger.service
 put systemd/tmpfiles.d/certmongerd.conf /usr/lib/tmpfiles.d/certmongerd.conf
+install -Dm 644 dbus/readers.conf.example "$root/usr/share/doc/certmongerd/examples/readers.conf"
+scripts/share.sh "$root$home/bin/python" "$root/usr/share" zsh/vendor-completions
+find "$root/usr/share/man" -type f -exec gzip -9n {} +
 install -Dm 644 LICENSE "$root/usr/share/doc/certmongerd/copyright"
 gzip -9nc CHANGELOG.md >"$work/changelog.gz"
 install -Dm 644 "$work/changelog.gz" "$root/usr/share/doc/certmongerd/changelog.gz"

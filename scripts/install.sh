@@ -25,6 +25,8 @@ put dbus/system-services/org.fedorahosted.certmonger.service \
 put dbus/services/org.fedorahosted.certmonger.service /usr/local/share/dbus-1/services/org.fedorahosted.certmonger.service
 put systemd/certmongerd.service /etc/systemd/system/certmongerd.service
 put systemd/tmpfiles.d/certmongerd.conf /etc/tmpfiles.d/certmongerd.conf
+scripts/share.sh "$prefix/bin/python" "$root/usr/local/share" zsh/site-functions
+echo "  $root/usr/local/share: manual pages, completion for bash, zsh and fish"
 install -d "$root/usr/local/bin"
 for program in certmongerd getcert local-getcert selfsign-getcert ipa-getcert; do
     ln -sfn "$prefix/bin/$program" "$root/usr/local/bin/$program"

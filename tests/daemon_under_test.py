@@ -24,6 +24,9 @@ class DaemonUnderTest:
     options: Sequence[str] = ()
     bus_address: str = ""
     """Of a session bus to serve as well as the private socket."""
+    system_bus_address: str = ""
+    """Of a system bus to serve as well as the private socket."""
+    program: str = str(BIN / "certmongerd")
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
 
@@ -31,7 +34,16 @@ class DaemonUnderTest:
         self.log = self.root / "log"
         for name in ("config", "requests", "cas", "local", "tmp", "certs"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        (self.root / "config" / "certmonger.conf").write_text(self.config)
+        self.configure(self.config)
+
+    def configure(self, text: str) -> None:
+        """Write certmonger.conf."""
+        (self.root / "config" / "certmonger.conf").write_text(text)
+
+    def hang_up(self) -> None:
+        """Have the configuration read again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     @property
     def socket(self) -> Path:
@@ -52,14 +64,17 @@ class DaemonUnderTest:
             "CERTMONGER_TMPDIR": str(self.root / "tmp"),
             "CERTMONGER_SYSTEM_LOCK_FILE": str(self.root / "lock"),
             **({"DBUS_SESSION_BUS_ADDRESS": self.bus_address} if self.bus_address else {}),
+            **({"DBUS_SYSTEM_BUS_ADDRESS": self.system_bus_address} if self.system_bus_address else {}),
         }
 
     def _transport(self) -> list[str]:
+        if self.system_bus_address:
+            return ["-S", "-l"]
         return ["-s", "-l"] if self.bus_address else ["-L"]
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start and wait until the socket answers."""
-        command = [str(BIN / "certmongerd"), "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
+        command = [self.program, "-n", *self._transport(), "-P", str(self.socket), "-d", "3", *self.options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -127,7 +142,11 @@ class DaemonUnderTest:
 
     def listing(self, name: str) -> dict[str, str]:
         """The fields that `getcert list` shows of one request."""
-        output = self.getcert("list", "-i", name).stdout
+        return self.shown("list", name)
+
+    def shown(self, command: str, name: str) -> dict[str, str]:
+        """The fields that a command shows of one request."""
+        output = self.getcert(command, "-i", name).stdout
         fields = (line.strip().partition(":") for line in output.splitlines() if line.startswith("\t"))
         return {key: value.strip() for key, _, value in fields}
 

@@ -181,7 +181,9 @@ def seeds(name: str) -> tuple[bytes, ...]:
             stored = (
                 b"id=a\nstate=MONITORING\nkey_type=RSA\nca_name=local\ntemplate_eku=1.2.3\ncsr=-----BEGIN\n -----END\n"
             )
-            return (stored, b"id=local\nca_type=EXTERNAL\nca_external_helper=/bin/true\n")
+            odd = b"id=a\nsubmitted=700101000000\ncert_ipaddress=\xff.1,::1%\xff\n"
+            odd += b"cert=\r\xc2\x85\r\n \x85\r\r\ncert_roots=\r\n"
+            return (stored, odd, b"id=local\nca_type=EXTERNAL\nca_external_helper=/bin/true\n")
         case "dbus_message":
             call = WireMessage(
                 kind=MessageKind.CALL,

@@ -19,7 +19,7 @@ from certmongerd.busapi.locations import (
 )
 from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
 from certmongerd.busapi.service import Caller
-from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting
+from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting, with_generation
 from certmongerd.busapi.table import Context
 from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname
 from certmongerd.core.errors import InvalidValue
@@ -114,6 +114,16 @@ def apply_settings(request: Request, entries: Entries, settings: tuple[AnySettin
     return request
 
 
+def _with_key(request: Request, entries: Entries, caller: Caller, context: Context) -> Request:
+    """*request* with type and size of its key; what the caller does not say is the configuration's affair."""
+    changed = apply_settings(request, entries, KEY_SETTINGS, caller)
+    if entries.number("KEY_SIZE", "key-size"):
+        return changed
+    is_asked_for = entries.text("KEY_TYPE", "key-type") is not None
+    size = context.service.key_size(changed.key.gen_type) if is_asked_for else request.key.gen_size
+    return with_generation(changed, changed.key.gen_type, size)
+
+
 def with_ca(request: Request, path: str, context: Context, no_such_ca: Callable[[str], str]) -> Request:
     """*request* with the CA at *path*. Raises CallRefused with the text *no_such_ca* makes of the path."""
     ca = context.service.cas().get(ObjectPath(path))
@@ -166,7 +176,7 @@ async def add_request(
     lists = frozenset(FILE_LISTS) | frozenset(DATABASE_LISTS)
     if request.ca_certs != CaCertLocations():
         await asyncio.to_thread(check_ca_cert_lists, request.ca_certs, lists)
-    request = apply_settings(request, entries, KEY_SETTINGS, caller)
+    request = _with_key(request, entries, caller, context)
     ca_path = entries.text("CA", "ca")
     if ca_path:
         request = with_ca(request, ca_path, context, lambda _: "No such CA.")

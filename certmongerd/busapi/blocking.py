@@ -5,6 +5,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
@@ -15,11 +16,24 @@ from certmongerd.busapi.sasl import AuthenticationRejected, ClientAuthentication
 from certmongerd.busapi.transport import Decoder, MessageKind, UndecodableMessage, WireMessage, encode
 from certmongerd.core.errors import RemoteProtocolError
 
-__all__ = ["DEFAULT_TIMEOUT_S", "BlockingConnection", "BusError", "BusUnavailable"]
+__all__ = ["DEFAULT_TIMEOUT_S", "BlockingConnection", "BusError", "BusUnavailable", "Call"]
 
 DEFAULT_TIMEOUT_S: Final = 25.0
 _READ_BYTES: Final = 65536
 _MAX_QUEUED_SIGNALS: Final = 10000
+_CALLS_AT_ONCE: Final = 32
+"""Calls sent before their answers are read: few enough for the socket buffers, and for what a daemon lets wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of many method calls."""
+
+    path: str
+    interface: str | None
+    member: str
+    signature: str = ""
+    body: tuple[object, ...] = ()
 
 
 class BlockingConnection:
@@ -148,27 +162,57 @@ class BlockingConnection:
 
         Raises BusError (the callee's error, or NoReply after *timeout_s*) and BusUnavailable.
         """
-        self._serial += 1
-        serial = self._serial
-        message = WireMessage(
-            kind=MessageKind.CALL,
-            serial=serial,
-            destination=destination,
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=tuple(body),
-        )
+        call = Call(path, interface, member, signature, tuple(body))
         deadline = time.monotonic() + timeout_s
         try:
-            self._send(encode(message), deadline)
+            serial = self._begin(destination, call, deadline)
             answer = self._await(lambda incoming: incoming.reply_serial == serial, deadline)
         except TimeoutError as exc:
             raise BusError(ERROR_NO_REPLY, f"No answer to {member} within {timeout_s:g} seconds.") from exc
         if answer.kind is MessageKind.ERROR:
             raise error_of(answer)
         return answer.body
+
+    def call_all(
+        self, destination: str | None, calls: Sequence[Call], *, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> list[tuple[object, ...] | BusError]:
+        """Make many calls without waiting for each answer; the answers in the order of the calls.
+
+        *timeout_s* is how long each answer may take after the one before it. Raises BusError for NoReply, and
+        BusUnavailable.
+        """
+        answers: list[tuple[object, ...] | BusError] = [()] * len(calls)
+        positions: dict[int, int] = {}
+        sent = 0
+        while sent < len(calls) or positions:
+            deadline = time.monotonic() + timeout_s
+            try:
+                while sent < len(calls) and len(positions) < _CALLS_AT_ONCE:
+                    positions[self._begin(destination, calls[sent], deadline)] = sent
+                    sent += 1
+                answer = self._await(lambda incoming: incoming.reply_serial in positions, deadline)
+            except TimeoutError as exc:
+                member = calls[min(positions.values(), default=0)].member
+                raise BusError(ERROR_NO_REPLY, f"No answer to {member} within {timeout_s:g} seconds.") from exc
+            position = positions.pop(answer.reply_serial or 0)
+            answers[position] = error_of(answer) if answer.kind is MessageKind.ERROR else answer.body
+        return answers
+
+    def _begin(self, destination: str | None, call: Call, deadline: float) -> int:
+        """Send a call; its serial."""
+        self._serial += 1
+        message = WireMessage(
+            kind=MessageKind.CALL,
+            serial=self._serial,
+            destination=destination,
+            path=call.path,
+            interface=call.interface,
+            member=call.member,
+            signature=call.signature,
+            body=call.body,
+        )
+        self._send(encode(message), deadline)
+        return self._serial
 
     def hello(self, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> str:
         """Register with a bus (not on a private socket); returns and keeps the unique name."""

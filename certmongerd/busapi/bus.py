@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from typing import Final
 
-from certmongerd.api import BUS_NAME, DBUS_NAME, DBUS_PATH
+from certmongerd.api import BUS_NAME, DBUS_NAME, DBUS_PATH, ERROR_LIMITS_EXCEEDED
 from certmongerd.busapi.address import InvalidAddress, parse_addresses
 from certmongerd.busapi.calls import CallQueues, Turn
 from certmongerd.busapi.connection import Connection, log_failure
@@ -24,7 +24,6 @@ _READ_BYTES: Final = 4096
 _MAX_KNOWN_CALLERS: Final = 1000
 _PRIMARY_OWNER: Final = (1, 4)
 """Answers of RequestName that mean the name is ours: just now, or already."""
-_ERROR_LIMITS_EXCEEDED: Final = "org.freedesktop.DBus.Error.LimitsExceeded"
 
 
 async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -136,7 +135,7 @@ class BusConnection:
         sender = call.sender or ""
         if self._calls.is_full(sender):
             text = "Too many calls of this client are waiting."
-            self._connection.send(error_to(call, _ERROR_LIMITS_EXCEEDED, "s", (text,)))
+            self._connection.send(error_to(call, ERROR_LIMITS_EXCEEDED, "s", (text,)))
             return
         self._calls.put(sender, call, group)
 

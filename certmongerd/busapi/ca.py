@@ -26,7 +26,7 @@ def _getter(name: str, read: Callable[[Subject[Ca]], Answer], arg: Arg) -> Metho
     async def handle(subject: Subject[Ca], _: Arguments) -> Answer:
         return read(subject)
 
-    return Method(name=name, gives=(arg,), handle=handle)
+    return Method(name=name, gives=(arg,), handle=handle, only_reads=True)
 
 
 def _read(name: str, type_: str, source: str, get: Callable[[Ca], object]) -> Property[Ca]:

@@ -17,9 +17,10 @@ from certmongerd.api import (
     PEER_INTERFACE,
     REQUEST_PATH_PREFIX,
 )
+from certmongerd.busapi.access import Access, AccessControl
 from certmongerd.busapi.introspect import EMPTY_DOCUMENT
 from certmongerd.busapi.objects import ObjectTree
-from certmongerd.busapi.refusal import CallRefused, unknown_method
+from certmongerd.busapi.refusal import CallRefused, access_denied, unknown_method
 from certmongerd.busapi.service import Caller, Service
 from certmongerd.busapi.signals import ChangeSignals, SignalSink
 from certmongerd.busapi.table import Answer, Arguments, Context
@@ -35,13 +36,16 @@ _INTERNAL_ERROR: Final = "An internal error has occurred."
 class CertmongerApi:
     """certmonger's D-Bus interface on top of a Service. Subscribes itself to the service's changes."""
 
-    def __init__(self, service: Service, *, activity: Callable[[], None] | None = None) -> None:
-        """*activity* is called for each dispatched call, `Peer.Ping` excepted."""
+    def __init__(
+        self, service: Service, *, activity: Callable[[], None] | None = None, access: AccessControl | None = None
+    ) -> None:
+        """*activity* is called for each dispatched call, `Peer.Ping` excepted; without *access* nobody only reads."""
         self.signals = ChangeSignals(service)
         service.subscribe(self.signals)
         self._service = service
         self._tree = ObjectTree(Context(service, self.signals))
         self._activity = activity
+        self._access = access if access is not None else AccessControl()
         self._correlation = itertools.count(1)
 
     def attach(self, sink: SignalSink) -> None:
@@ -62,7 +66,7 @@ class CertmongerApi:
         if self._activity is not None and not _is_ping(call):
             self._activity()
         try:
-            answer = await self._answer(call, Arguments(call.body, caller, pass_on))
+            answer = await self._answer(call, caller, pass_on)
             reply = reply_to(call, answer.signature, answer.body)
         except CallRefused as refusal:
             reply = error_to(call, refusal.error_name, refusal.signature, refusal.body)
@@ -75,7 +79,10 @@ class CertmongerApi:
             reply = self._unexpected(call)
         return None if call.no_reply_expected else reply
 
-    async def _answer(self, call: WireMessage, arguments: Arguments) -> Answer:
+    async def _answer(self, call: WireMessage, caller: Caller, pass_on: Callable[[], None]) -> Answer:
+        access = await self._access.of(caller)
+        if access is Access.NOTHING:
+            raise access_denied(self._access.refusal(caller))
         path, member = call.path or "", call.member or ""
         if call.interface == PEER_INTERFACE or (call.interface is None and member in ("Ping", "GetMachineId")):
             return _peer(member)
@@ -86,8 +93,10 @@ class CertmongerApi:
                 return Answer("s", (EMPTY_DOCUMENT,))
             raise unknown_method(call)
         method.require_signature(call.signature)
+        if access is not Access.EVERYTHING and not method.only_reads:
+            raise access_denied(self._access.refusal(caller))
         try:
-            return await method.invoke(arguments)
+            return await method.invoke(Arguments(call.body, caller, pass_on, access is Access.EVERYTHING))
         except KeyError:
             if self._tree.find(path) is None:  # removed while the call waited
                 raise unknown_method(call) from None

@@ -71,6 +71,15 @@ class Entries:
                 return text
         return None
 
+    def number(self, *keys: str) -> int | None:
+        """The first of *keys* that is there and a signed integer."""
+        for key in keys:
+            variant = self.value(key)
+            number = number_of(variant) if variant is not None else None
+            if number is not None:
+                return number
+        return None
+
     def texts(self, *keys: str) -> tuple[str, ...]:
         """The first of *keys* that is there and a list of strings; else empty."""
         for key in keys:

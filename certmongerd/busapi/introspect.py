@@ -76,6 +76,6 @@ async def _introspect(subject: Subject[Node], _: Arguments) -> Answer:
 
 INTROSPECTABLE: Final[Interface[Node]] = Interface(
     INTROSPECTABLE_INTERFACE,
-    (Method(name="Introspect", gives=(Arg("xml_data", "s"),), handle=_introspect),),
+    (Method(name="Introspect", gives=(Arg("xml_data", "s"),), handle=_introspect, only_reads=True),),
 )
 """`org.freedesktop.DBus.Introspectable`."""

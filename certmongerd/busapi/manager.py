@@ -10,7 +10,8 @@ from certmongerd.busapi.refusal import bad_arg, no_such_entry
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
 from certmongerd.busapi.uniqueness import require_free_ca_nickname
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.model import Ca, KeyAlgorithm, StorageType
+from certmongerd.core.model import Ca, StorageType
+from certmongerd.pki.keys import supported_algorithms
 
 _Handler = Callable[[Subject[None], Arguments], Awaitable[Answer]]
 
@@ -72,7 +73,6 @@ def _paths(read: Callable[[Subject[None]], tuple[str, ...]], type_: str) -> _Han
     return handle
 
 
-_KEY_TYPES: Final = tuple(algorithm.value for algorithm in KeyAlgorithm)
 _STORAGE_TYPES: Final = (StorageType.NSSDB.value, StorageType.FILE.value)
 _ADDED: Final = (Arg("status", "b"), Arg("name", "o"))
 
@@ -86,37 +86,49 @@ MANAGER: Final[Interface[None]] = Interface(
             handle=_add_known_ca,
         ),
         Method(name="add_request", takes=(Arg("template", "a{sv}"),), gives=_ADDED, handle=_add_request),
-        Method(name="find_ca_by_nickname", takes=(Arg("nickname", "s"),), gives=(Arg("ca", "o"),), handle=_find_ca),
+        Method(
+            name="find_ca_by_nickname",
+            takes=(Arg("nickname", "s"),),
+            gives=(Arg("ca", "o"),),
+            handle=_find_ca,
+            only_reads=True,
+        ),
         Method(
             name="find_request_by_nickname",
             takes=(Arg("nickname", "s"),),
             gives=(Arg("request", "o"),),
             handle=_find_request,
+            only_reads=True,
         ),
         Method(
             name="get_known_cas",
             gives=(Arg("ca_list", "ao"),),
             handle=_paths(lambda subject: tuple(subject.service.cas()), "ao"),
+            only_reads=True,
         ),
         Method(
             name="get_requests",
             gives=(Arg("requests", "ao"),),
             handle=_paths(lambda subject: tuple(subject.service.requests()), "ao"),
+            only_reads=True,
         ),
         Method(
             name="get_supported_key_types",
             gives=(Arg("key_type_list", "as"),),
-            handle=_paths(lambda _: _KEY_TYPES, "as"),
+            handle=_paths(lambda _: tuple(item.value for item in supported_algorithms()), "as"),
+            only_reads=True,
         ),
         Method(
             name="get_supported_key_storage",
             gives=(Arg("key_storage_type_list", "as"),),
             handle=_paths(lambda _: _STORAGE_TYPES, "as"),
+            only_reads=True,
         ),
         Method(
             name="get_supported_cert_storage",
             gives=(Arg("cert_storage_type_list", "as"),),
             handle=_paths(lambda _: _STORAGE_TYPES, "as"),
+            only_reads=True,
         ),
         Method(name="remove_known_ca", takes=(Arg("ca", "o"),), gives=(Arg("status", "b"),), handle=_remove_ca),
         Method(

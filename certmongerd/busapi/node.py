@@ -1,11 +1,13 @@
 """One node of the object tree, with its interfaces bound to what it stands for."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
 
+from certmongerd.busapi.marshal import Marshalled
 from certmongerd.busapi.refusal import (
     CallRefused,
+    access_denied,
     invalid_args,
     property_read_only,
     request_bad_arg,
@@ -26,6 +28,7 @@ class BoundMethod:
     name: str
     input_signature: str
     misfit: Callable[[], CallRefused] | None
+    only_reads: bool
     invoke: Callable[[Arguments], Awaitable[Answer]]
 
     def require_signature(self, signature: str) -> None:
@@ -60,13 +63,21 @@ class BoundInterface(Generic[M]):
         if row is None:
             return None
         handle, subject = row.handle, self._subject
-        return BoundMethod(row.name, row.input_signature, row.misfit, lambda arguments: handle(subject, arguments))
+        return BoundMethod(
+            row.name,
+            row.input_signature,
+            row.misfit,
+            row.only_reads,
+            lambda arguments: handle(subject, arguments),
+        )
 
-    def get(self, name: str) -> Variant | None:
+    def get(self, name: str, *, with_secrets: bool) -> Variant | None:
         """The property *name*, None for a text that is not set. Raises CallRefused."""
         row = self.interface.properties.get(name)
         if row is None:
             raise request_bad_arg("Unrecognized property name.", name)
+        if row.is_secret and not with_secrets:
+            raise access_denied(f'The property "{name}" is told to root only.')
         return row.variant(self._subject.value, self._subject.service)
 
     def get_all(self, *, with_secrets: bool) -> dict[str, Variant]:
@@ -96,12 +107,12 @@ class Node:
     own: AnyInterface | None = None
     """certmonger's interface on this node; group and ancestor nodes have none."""
     extension: AnyInterface | None = None
-    """What goes beyond it, without properties."""
+    """What goes beyond it."""
     standard: tuple[Interface["Node"], ...]
     """org.freedesktop.DBus interfaces, in the order of the introspection data."""
     children: tuple[str, ...]
     """Names of the child nodes."""
-    managed: Callable[[], Mapping[str, dict[str, dict[str, Variant]]]]
+    managed: Callable[[], Awaitable[Marshalled]]
     """Objects below, for org.freedesktop.DBus.ObjectManager."""
 
     def interfaces(
@@ -123,6 +134,8 @@ class Node:
                     return found
         return None
 
-    def has_own(self, interface: str) -> bool:
-        """Whether properties of *interface* are this node's; the empty name means any."""
-        return self.own is not None and interface in ("", self.own.name)
+    def with_properties(self, interface: str) -> AnyInterface | None:
+        """The interface of this node called *interface* that has properties; the empty name means certmonger's."""
+        if self.own is not None and interface in ("", self.own.name):
+            return self.own
+        return self.extension if self.extension is not None and interface == self.extension.name else None

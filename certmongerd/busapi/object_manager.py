@@ -3,13 +3,14 @@
 from typing import Final
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE
+from certmongerd.busapi.marshal import MANAGED_OBJECTS
 from certmongerd.busapi.node import Node
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Signal, Subject
 
 
 async def _get_managed_objects(subject: Subject[Node], _: Arguments) -> Answer:
     """Everything in one call, without PINs and passwords."""
-    return Answer("a{oa{sa{sv}}}", (subject.value.managed(),))
+    return Answer(MANAGED_OBJECTS, (await subject.value.managed(),))
 
 
 OBJECT_MANAGER: Final[Interface[Node]] = Interface(
@@ -17,8 +18,9 @@ OBJECT_MANAGER: Final[Interface[Node]] = Interface(
     (
         Method(
             name="GetManagedObjects",
-            gives=(Arg("objpath_interfaces_and_properties", "a{oa{sa{sv}}}"),),
+            gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
             handle=_get_managed_objects,
+            only_reads=True,
         ),
         Signal(
             name="InterfacesAdded",

@@ -1,22 +1,30 @@
 """The object tree: which paths exist, and what stands behind them."""
 
+import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from certmongerd.api import CAS_PATH, REQUESTS_PATH, ROOT_PATH
+from certmongerd.api import CAS_PATH, ERROR_LIMITS_EXCEEDED, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
 from certmongerd.busapi.manager import MANAGER
+from certmongerd.busapi.marshal import Marshalled, ObjectsWriter
 from certmongerd.busapi.node import AnyInterface, BoundInterface, Node
 from certmongerd.busapi.object_manager import OBJECT_MANAGER
 from certmongerd.busapi.properties import PROPERTIES
+from certmongerd.busapi.refusal import CallRefused
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.table import Context, Interface, Subject
-from certmongerd.busapi.transport import Variant
 from certmongerd.core.ids import ObjectPath
 
 _ANCESTORS: Final = {"/": ("org",), "/org": ("fedorahosted",), "/org/fedorahosted": ("certmonger",)}
+MAX_MANAGED_BYTES: Final = 30 * 1024 * 1024
+"""A bus with the usual limit (32 MiB, dbus-daemon(1)) cuts off the sender of a longer message, which is the daemon."""
+_TOO_MUCH: Final = "All objects together are more than fits into one message: ask for them one by one."
+_OBJECTS_AT_ONCE: Final = 200
 _ROOT_CHILDREN: Final = ("requests", "cas")
 
 _GROUP_INTERFACES: Final[tuple[Interface[Node], ...]] = (INTROSPECTABLE,)
@@ -54,9 +62,12 @@ class ObjectTree:
         return None if ca is None else BoundInterface(CA, Subject(key, ca, self._context))
 
     def _extension(self, path: str) -> AnyInterface | None:
-        key = ObjectPath(path)
-        request = self._context.service.requests().get(key)
-        return None if request is None else BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        service, key = self._context.service, ObjectPath(path)
+        request = service.requests().get(key)
+        if request is not None:
+            return BoundInterface(EXTENDED_REQUEST, Subject(key, request, self._context))
+        ca = service.cas().get(key)
+        return None if ca is None else BoundInterface(EXTENDED_CA, Subject(key, ca, self._context))
 
     def _node(
         self, path: str, own: AnyInterface | None, standard: tuple[Interface[Node], ...], children: tuple[str, ...]
@@ -70,11 +81,29 @@ class ObjectTree:
             managed=self._managed,
         )
 
-    def _managed(self) -> dict[str, dict[str, dict[str, Variant]]]:
+    async def _managed(self) -> Marshalled:
+        """Everything as it is at this moment; with many objects other calls are served in between."""
         service = self._context.service
-        objects: dict[str, dict[str, dict[str, Variant]]] = {}
-        for path, request in service.requests().items():
-            objects[path] = {REQUEST.name: REQUEST.all_properties(request, service, with_secrets=False)}
-        for path, ca in service.cas().items():
-            objects[path] = {CA.name: CA.all_properties(ca, service, with_secrets=False)}
-        return objects
+        requests, cas = tuple(service.requests().items()), tuple(service.cas().items())
+        writer = ObjectsWriter()
+        for number, (path, request) in enumerate(requests, 1):
+            writer.append(
+                path,
+                {
+                    interface.name: partial(interface.marshal_properties, value=request, service=service)
+                    for interface in (REQUEST, EXTENDED_REQUEST)
+                },
+            )
+            if number % _OBJECTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for path, ca in cas:
+            writer.append(
+                path,
+                {
+                    interface.name: partial(interface.marshal_properties, value=ca, service=service)
+                    for interface in (CA, EXTENDED_CA)
+                },
+            )
+        if len(writer) > MAX_MANAGED_BYTES:
+            raise CallRefused(ERROR_LIMITS_EXCEEDED, "s", (_TOO_MUCH,))
+        return writer.finish()

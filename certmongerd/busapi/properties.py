@@ -11,27 +11,27 @@ from certmongerd.busapi.transport import Variant
 
 async def _get(subject: Subject[Node], arguments: Arguments) -> Answer:
     """A text that is not set gives an empty reply, which clients of certmonger test for."""
-    node, interface, name = subject.value, arguments.text(0), arguments.text(1)
-    if node.own is None or not node.has_own(interface):
+    interface, name = subject.value.with_properties(arguments.text(0)), arguments.text(1)
+    if interface is None:
         raise request_bad_arg("Unrecognized property name.", name)
-    variant = node.own.get(name)
+    variant = interface.get(name, with_secrets=arguments.with_secrets)
     return Answer("v", (variant,)) if variant is not None else Answer()
 
 
 async def _get_all(subject: Subject[Node], arguments: Arguments) -> Answer:
-    node = subject.value
-    if node.own is None or not node.has_own(arguments.text(0)):
+    interface = subject.value.with_properties(arguments.text(0))
+    if interface is None:
         return Answer("a{sv}", ({},))
-    return Answer("a{sv}", (node.own.get_all(with_secrets=True),))
+    return Answer("a{sv}", (interface.get_all(with_secrets=arguments.with_secrets),))
 
 
 async def _set(subject: Subject[Node], arguments: Arguments) -> Answer:
-    node, interface, name, value = subject.value, arguments.text(0), arguments.text(1), arguments.body[2]
-    if node.own is None or not node.has_own(interface):
-        raise unknown_property(interface, name)
+    interface, name, value = subject.value.with_properties(arguments.text(0)), arguments.text(1), arguments.body[2]
+    if interface is None:
+        raise unknown_property(arguments.text(0), name)
     if not isinstance(value, Variant):
         raise invalid_args('The third argument of "Set" must be a variant.')
-    await node.own.set(name, value, arguments.caller)
+    await interface.set(name, value, arguments.caller)
     return Answer()
 
 
@@ -45,11 +45,18 @@ _ALL: Final = (Arg("props", "a{sv}"),)
 PROPERTIES: Final[Interface[Node]] = Interface(
     PROPERTIES_INTERFACE,
     (
-        Method(name="Get", takes=_NAMES, gives=(Arg("value", "v"),), handle=_get, misfit=_get_misfit),
+        Method(name="Get", takes=_NAMES, gives=(Arg("value", "v"),), handle=_get, misfit=_get_misfit, only_reads=True),
         Method(name="Set", takes=(*_NAMES, Arg("value", "v")), handle=_set),
-        Method(name="GetAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all),
+        Method(name="GetAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all, only_reads=True),
         # The certificate role of linux-system-roles calls it by this name.
-        Method(name="getAll", takes=(Arg("interface_name", "s"),), gives=_ALL, handle=_get_all, is_hidden=True),
+        Method(
+            name="getAll",
+            takes=(Arg("interface_name", "s"),),
+            gives=_ALL,
+            handle=_get_all,
+            is_hidden=True,
+            only_reads=True,
+        ),
         Signal(
             name="PropertiesChanged",
             args=(

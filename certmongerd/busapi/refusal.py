@@ -1,6 +1,7 @@
 """Refused calls: the errors of the D-Bus interface as exceptions that carry name and body."""
 
 from certmongerd.api import (
+    ERROR_ACCESS_DENIED,
     ERROR_BAD_ARG,
     ERROR_DUPLICATE,
     ERROR_INVALID_ARGS,
@@ -24,6 +25,11 @@ class CallRefused(CertmongerError):
         self.signature = signature
         self.body = body
         super().__init__(f"{error_name}: {body[0] if body else ''}")
+
+
+def access_denied(text: str) -> CallRefused:
+    """The caller is somebody who may not do this."""
+    return CallRefused(ERROR_ACCESS_DENIED, "s", (text,))
 
 
 def missing_arg(text: str, key: str) -> CallRefused:

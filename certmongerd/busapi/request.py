@@ -200,6 +200,7 @@ _KEY_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
         "get_key_pin",
         lambda r, _: Answer("s", (r.key_storage.pin.reveal() if r.key_storage.pin else "",)),
         Arg("pin", "s"),
+        tells_secret=True,
     ),
     getter("get_key_pin_file", lambda r, _: Answer("s", (r.key_storage.pin_file,)), Arg("pin_file", "s")),
     getter(

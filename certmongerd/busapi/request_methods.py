@@ -9,13 +9,15 @@ from certmongerd.busapi.table import Answer, Arg, Arguments, Method, Subject
 from certmongerd.core.model import CertStorage, KeyStorage, Request, StorageType
 
 
-def getter(name: str, read: Callable[[Request, Service], Answer], *gives: Arg) -> Method[Request]:
+def getter(
+    name: str, read: Callable[[Request, Service], Answer], *gives: Arg, tells_secret: bool = False
+) -> Method[Request]:
     """A method that takes nothing and reads something."""
 
     async def handle(subject: Subject[Request], _: Arguments) -> Answer:
         return read(subject.value, subject.service)
 
-    return Method(name=name, gives=gives, handle=handle)
+    return Method(name=name, gives=gives, handle=handle, only_reads=not tells_secret)
 
 
 def optional_text(text: str) -> Answer:

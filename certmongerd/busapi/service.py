@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.model import Ca, Request
+from certmongerd.core.model import Ca, KeyAlgorithm, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,9 @@ class Service(Protocol):
     def new_request(self) -> Request:
         """A request with a fresh generated nickname and the configuration's defaults; nothing is registered."""
 
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        """Bits of new keys for a request that asks for the algorithm *asked*, but not for a size."""
+
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
 
@@ -93,6 +97,9 @@ class Service(Protocol):
 
     async def explain_request(self, path: ObjectPath) -> tuple[tuple[str, str], ...]:
         """Why the request stands where it stands: labels and texts."""
+
+    async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
+        """What happened to the request, oldest first. Raises StateStoreError."""
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""

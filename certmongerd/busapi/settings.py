@@ -12,6 +12,7 @@ from certmongerd.busapi.transport import Variant
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     MINIMUM_RSA_BITS,
     CaCertLocations,
     CertStorage,
@@ -22,28 +23,20 @@ from certmongerd.core.model import (
     Template,
 )
 from certmongerd.core.secret import Secret
+from certmongerd.core.usages import object_identifier
+from certmongerd.pki.keys import supported_algorithms
 from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
 
-KEY_TYPES: Final = {"RSA": KeyAlgorithm.RSA, "EC": KeyAlgorithm.EC, "ECDSA": KeyAlgorithm.EC}
+KEY_TYPES: Final = {item.value.upper(): item for item in KeyAlgorithm} | {"ECDSA": KeyAlgorithm.EC}
 """Accepted spellings, upper-case."""
 _MAXIMUM_BITS: Final = 16384
 _EC_BITS: Final = (256, 384, 521)
 _MAXIMUM_MODE: Final = 0o7777
 _MAXIMUM_PATH_LENGTH: Final = 2**31 - 1
 _MS_TEMPLATE: Final = re.compile(r"[0-9]+(\.[0-9]+)*:-?[0-9]+(:-?[0-9]+)?")
-_OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
 _KEY_USAGE: Final = re.compile(r"[01]{0,9}")
-_EXTENDED_KEY_USAGES: Final = {
-    "serverauth": "1.3.6.1.5.5.7.3.1",
-    "clientauth": "1.3.6.1.5.5.7.3.2",
-    "codesigning": "1.3.6.1.5.5.7.3.3",
-    "emailprotection": "1.3.6.1.5.5.7.3.4",
-    "timestamping": "1.3.6.1.5.5.7.3.8",
-    "ocspsigning": "1.3.6.1.5.5.7.3.9",
-}
-"""RFC 5280, section 4.2.1.12; an `id-kp-` prefix is accepted too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +58,9 @@ class Setting(Generic[V]):
 
 
 def settled_size(algorithm: KeyAlgorithm, size: int) -> int:
-    """*size* raised to the minimum; for EC the next curve's size, at most 521."""
+    """*size* raised to the minimum; for EC the next curve's size, at most 521; the size where there is only one."""
+    if algorithm in FIXED_KEY_SIZES:
+        return FIXED_KEY_SIZES[algorithm]
     if algorithm is KeyAlgorithm.RSA:
         return max(size, MINIMUM_RSA_BITS)
     return next((bits for bits in _EC_BITS if size <= bits), _EC_BITS[-1])
@@ -75,19 +70,23 @@ def _with_key_type(request: Request, text: str, _caller: Caller) -> Request:
     algorithm = KEY_TYPES.get(text.upper())
     if algorithm is None:
         raise InvalidValue("KEY_TYPE", f'No support for key type "{text}".')
+    if algorithm not in supported_algorithms():
+        reason = "the installed cryptography library, or its OpenSSL, is too old for it"
+        raise InvalidValue("KEY_TYPE", f'No support for key type "{text}": {reason}.')
     size = request.key.gen_size
     if algorithm is KeyAlgorithm.RSA and request.key.gen_type is not algorithm:
         size = DEFAULT_RSA_BITS
-    return _with_generation(request, algorithm, size)
+    return with_generation(request, algorithm, size)
 
 
 def _with_key_size(request: Request, size: int, _caller: Caller) -> Request:
     if not 0 <= size <= _MAXIMUM_BITS:
         raise InvalidValue("KEY_SIZE", f"A key size of {size} bits is not supported.")
-    return _with_generation(request, request.key.gen_type, size or DEFAULT_RSA_BITS)
+    return with_generation(request, request.key.gen_type, size or DEFAULT_RSA_BITS)
 
 
-def _with_generation(request: Request, algorithm: KeyAlgorithm, size: int) -> Request:
+def with_generation(request: Request, algorithm: KeyAlgorithm, size: int) -> Request:
+    """*request* with what its next key is to be; a size that no key of the type has is raised."""
     bits = settled_size(algorithm, size)
     key_next = replace(request.key_next, gen_type=algorithm, gen_size=bits)
     return replace(request, key=replace(request.key, gen_type=algorithm, gen_size=bits), key_next=key_next)
@@ -160,7 +159,7 @@ def _key_usage(bits: str) -> str:
 def _usage_oids(names: tuple[str, ...]) -> tuple[str, ...]:
     oids: list[str] = []
     for name in (part.strip() for element in names for part in element.split(",")):
-        oid = name if _OID.fullmatch(name) else _EXTENDED_KEY_USAGES.get(name.lower().removeprefix("id-kp-"))
+        oid = object_identifier(name) or object_identifier(f"id-kp-{name}")
         if oid is None and name:
             raise InvalidValue("EKU", f'The extended key usage "{name}" is not an object identifier.')
         oids += [oid] if oid else []

@@ -6,6 +6,8 @@ from typing import Final, Protocol
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, ROOT_PATH
 from certmongerd.busapi.ca import CA
+from certmongerd.busapi.extended_ca import EXTENDED_CA
+from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Service
 from certmongerd.busapi.table import Changes, Interface, M
@@ -65,17 +67,18 @@ class ChangeSignals:
 
     def request_added(self, path: ObjectPath, request: Request) -> None:
         """A request was added."""
-        self._added(path, REQUEST, request)
+        self._added(path, (REQUEST, EXTENDED_REQUEST), request)
 
     def request_changed(self, path: ObjectPath, old: Request, new: Request) -> None:
-        """A request changed: one signal."""
+        """A request changed: one signal for each interface with changes."""
         named = self._named.pop(path, ()) if self._named else ()
         if self._sinks:
             self._changed(path, REQUEST, old, new, named)
+            self._changed(path, EXTENDED_REQUEST, old, new, ())
 
     def request_removed(self, path: ObjectPath) -> None:
         """A request was removed."""
-        self._removed(path, REQUEST.name)
+        self._removed(path, (REQUEST.name, EXTENDED_REQUEST.name))
 
     def certificate_saved(self, path: ObjectPath) -> None:
         """A certificate was stored and read back."""
@@ -83,18 +86,19 @@ class ChangeSignals:
 
     def ca_added(self, path: ObjectPath, ca: Ca) -> None:
         """A CA was added; requests that name it have a CA again."""
-        self._added(path, CA, ca)
+        self._added(path, (CA, EXTENDED_CA), ca)
         self._reannounce_ca(ca.id)
 
     def ca_changed(self, path: ObjectPath, old: Ca, new: Ca) -> None:
-        """A CA changed: one signal."""
+        """A CA changed: one signal for each interface with changes."""
         named = self._named.pop(path, ()) if self._named else ()
         if self._sinks:
             self._changed(path, CA, old, new, named)
+            self._changed(path, EXTENDED_CA, old, new, ())
 
     def ca_removed(self, path: ObjectPath) -> None:
         """A CA was removed; requests that name it have none now."""
-        self._removed(path, CA.name)
+        self._removed(path, (CA.name, EXTENDED_CA.name))
         self._reannounce_ca(None)
 
     # Sending
@@ -114,17 +118,17 @@ class ChangeSignals:
             body = (interface.name, changes.changed, changes.invalidated)
             self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", body)
 
-    def _added(self, path: ObjectPath, interface: Interface[M], value: M) -> None:
+    def _added(self, path: ObjectPath, own: tuple[Interface[M], ...], value: M) -> None:
         if not self._sinks:
             return
         empty: dict[str, Variant] = {}
-        properties = interface.all_properties(value, self._service, with_secrets=False)
-        interfaces = dict.fromkeys(_STANDARD_NAMES, empty) | {interface.name: properties}
+        properties = {each.name: each.all_properties(value, self._service, with_secrets=False) for each in own}
+        interfaces = dict.fromkeys(_STANDARD_NAMES, empty) | properties
         self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", "oa{sa{sv}}", (path, interfaces))
 
-    def _removed(self, path: ObjectPath, name: str) -> None:
+    def _removed(self, path: ObjectPath, names: tuple[str, ...]) -> None:
         self._named.pop(path, None)
-        body = (path, (*_STANDARD_NAMES, name))
+        body = (path, (*_STANDARD_NAMES, *names))
         self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesRemoved", "oas", body)
 
     def _emit(self, path: ObjectPath, interface: str, member: str, signature: str, body: tuple[object, ...]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, Generic, Protocol, TypeVar
 
+from certmongerd.busapi.marshal import PropertyWriter
 from certmongerd.busapi.refusal import CallRefused
 from certmongerd.busapi.service import Caller, Service
 from certmongerd.busapi.transport import Variant
@@ -66,6 +67,8 @@ class Arguments:
     caller: Caller
     pass_on: Callable[[], None] = lambda: None
     """Lets the caller's next call begin before this one is answered."""
+    with_secrets: bool = True
+    """Whether the caller may be told PINs and passwords."""
 
     def text(self, index: int) -> str:
         """Argument *index*, of type s or o."""
@@ -91,6 +94,8 @@ class Method(Generic[M]):
     handle: Callable[[Subject[M], Arguments], Awaitable[Answer]]
     is_hidden: bool = False
     """Not in the introspection data."""
+    only_reads: bool = False
+    """Changes nothing and tells no secret: also for callers who may only read."""
     misfit: Callable[[], CallRefused] | None = None
     """The error for arguments of other types, instead of the usual InvalidArgs."""
 
@@ -157,6 +162,17 @@ class Interface(Generic[M]):
         self._by_source: tuple[tuple[Callable[[M], object], tuple[Property[M], ...]], ...] = tuple(
             (attrgetter(source), tuple(properties)) for source, properties in by_source.items()
         )
+        self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
+            (row, PropertyWriter(row.name, row.type)) for row in self.properties.values() if not row.is_secret
+        )
+
+    def marshal_properties(self, buffer: bytearray, value: M, service: Service) -> None:
+        """Append what `all_properties` gives without secrets, as dictionary entries."""
+        for row, writer in self._writers:
+            plain = row.get(value, service)
+            if plain == () or (plain == "" and not row.shows_empty):
+                continue
+            writer.append(buffer, plain)
 
     def all_properties(self, value: M, service: Service, *, with_secrets: bool) -> dict[str, Variant]:
         """Every property that is set; lists that are empty count as not set."""

@@ -12,6 +12,7 @@ old and unmaintained:
 * it marshals strings no bus accepts (with a NUL), which would cost us the
   connection, and accepts the same: both are handled while converting bodies;
 * it raises whatever the bytes provoke: everything becomes RemoteProtocolError;
+* it takes a second for a thousand objects: `marshal` writes and reads that one answer;
 * dbus-fast trusts its input so much that it crashes: what no bus has checked is
   checked here first (`conformance`).
 """
@@ -23,12 +24,13 @@ import os
 import sys
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import ModuleType
 from typing import Any, Final
 
 from certmongerd.busapi.conformance import check_message
+from certmongerd.busapi.marshal import MANAGED_OBJECTS, Marshalled, NotReadable, read_managed_objects
 from certmongerd.core.errors import CertmongerError, RemoteProtocolError
 
 LIBRARY_VARIABLE: Final = "CERTMONGERD_DBUS_LIBRARY"
@@ -61,7 +63,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireMessage:
-    """One D-Bus message. In bodies, arrays and structs are tuples, dictionaries are dicts, `ay` is bytes."""
+    """One D-Bus message. In bodies, arrays and structs are tuples, dictionaries are dicts, `ay` is bytes.
+
+    A body of type `MANAGED_OBJECTS` may be Marshalled already.
+    """
 
     kind: MessageKind
     serial: int = 0
@@ -200,6 +205,10 @@ def encode(message: WireMessage) -> bytes:
     """The bytes of *message*, little-endian. Raises UnencodableMessage; the serial has to be positive."""
     if message.serial <= 0:
         raise UnencodableMessage("a message needs a positive serial")
+    if message.signature == MANAGED_OBJECTS and isinstance(message.body[0], Marshalled):
+        empty = encode(replace(message, body=({},)))
+        data = message.body[0].data
+        return empty[:4] + len(data).to_bytes(4, "little") + empty[8 : _body_start(empty)] + data
     library = _library
     library.bound_cache()
     try:
@@ -231,6 +240,28 @@ def with_serial(encoded: bytes, serial: int) -> bytes:
     return encoded[:8] + serial.to_bytes(4, "little") + encoded[12:]
 
 
+def _body_start(frame: bytes) -> int:
+    """Where the body of the little-endian message *frame* begins."""
+    fields = int.from_bytes(frame[12:16], "little")
+    return _FIXED_HEADER_BYTES + (fields + 7) // 8 * 8
+
+
+_MANAGED_OBJECTS_FIELD: Final = b"\x08\x01g\0" + bytes([len(MANAGED_OBJECTS)]) + MANAGED_OBJECTS.encode() + b"\0"
+"""The header field of a body of that type."""
+
+
+def _read_in_bulk(frame: bytes) -> tuple[dict[str, dict[str, dict[str, Variant]]] | None, bytes]:
+    """The body of *frame* where `marshal` can read it, and the message that is left for the library."""
+    start = _body_start(frame)
+    if frame[:1] != b"l" or _MANAGED_OBJECTS_FIELD not in frame[:start]:
+        return None, frame
+    try:
+        objects = read_managed_objects(frame[start:], Variant)
+    except NotReadable:
+        return None, frame
+    return objects, frame[:4] + bytes(4) + frame[8:start]
+
+
 def _frame_bytes(head: bytes | bytearray) -> int:
     """Length of the message that begins with *head* (16 bytes or more); raises RemoteProtocolError."""
     if head[0] not in b"lB":
@@ -249,7 +280,10 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
         return None
     library = _library
     library.bound_cache()
-    if not is_checked:
+    objects = None
+    if is_checked:
+        objects, frame = _read_in_bulk(frame)
+    else:
         check_message(frame)
     try:
         wire = library.unmarshaller_class(io.BytesIO(frame)).unmarshall()
@@ -257,8 +291,8 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
             raise RemoteProtocolError("content is shorter than announced")
         if not wire.serial:
             raise RemoteProtocolError("serial is 0")
-        body = tuple([_incoming(value) for value in wire.body])
-        if len(body) != len(wire.signature_tree.types):
+        body = (objects,) if objects is not None else tuple([_incoming(value) for value in wire.body])
+        if objects is None and len(body) != len(wire.signature_tree.types):
             raise RemoteProtocolError("body is missing")
         return WireMessage(
             kind=MessageKind(wire.message_type.value),
@@ -270,7 +304,7 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
             error_name=wire.error_name,
             destination=wire.destination,
             sender=wire.sender,
-            signature=wire.signature,
+            signature=wire.signature if objects is None else MANAGED_OBJECTS,
             body=body,
             no_reply_expected=bool(wire.flags.value & _NO_REPLY_EXPECTED),
         )

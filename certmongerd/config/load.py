@@ -1,6 +1,9 @@
 """Reads certmonger.conf. Whatever is wrong with it is reported with its line, and the default is used."""
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Final
 
 from certmongerd.config.durations import Duration, parse_duration, parse_durations
 from certmongerd.config.settings import NotificationMethod, Settings
+from certmongerd.config.syslog_priority import unknown_words
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
 
@@ -36,21 +40,38 @@ class LoadedSettings:
     problems: tuple[ConfigProblem, ...] = ()
 
 
-def load_settings(path: Path) -> LoadedSettings:
-    """The settings of the file at *path*; a missing file means defaults. Never raises for its content."""
+def load_settings(path: Path, present: Settings | None = None) -> LoadedSettings:
+    """The settings of the file at *path*; a missing file means defaults. Never raises for its content.
+
+    *present* are the settings to keep when the file cannot be read; without them the defaults hold then.
+    """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAXIMUM_SIZE)
+        data = _read(path)
     except FileNotFoundError:
         return LoadedSettings(settings=Settings())
     except OSError as exc:
-        problem = ConfigProblem(path=path, line=0, reason=f"cannot be read, defaults are used: {exc.strerror}")
-        return LoadedSettings(settings=Settings(), problems=(problem,))
-    settings, problems = parse_settings(data.decode("utf-8", "replace"))
+        what = "defaults are used" if present is None else "the settings stay as they are"
+        problem = ConfigProblem(path=path, line=0, reason=f"cannot be read, {what}: {exc.strerror}")
+        return LoadedSettings(settings=present or Settings(), problems=(problem,))
+    settings, problems = parse_settings(data[:MAXIMUM_SIZE].decode("utf-8", "replace"))
+    if len(data) > MAXIMUM_SIZE:
+        problems = ((0, f"is longer than {MAXIMUM_SIZE} bytes; the rest is not read"), *problems)
     return LoadedSettings(
         settings=settings,
         problems=tuple(ConfigProblem(path=path, line=line, reason=reason) for line, reason in problems),
     )
+
+
+def _read(path: Path) -> bytes:
+    """Up to one byte more than the maximum. Raises OSError, also for what is no regular file."""
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "It is not a regular file", os.fspath(path))
+        return file.read(MAXIMUM_SIZE + 1)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo would hold the daemon up
 
 
 def parse_settings(text: str) -> tuple[Settings, tuple[tuple[int, str], ...]]:
@@ -68,6 +89,7 @@ def parse_settings(text: str) -> tuple[Settings, tuple[tuple[int, str], ...]]:
             except InvalidValue as exc:
                 problems.append((line, f"{place[1]}: {exc}; the default is used"))
     _share_ttls(found, values, problems)
+    problems += _unfitting_destination(found, values)
     if "local_validity" not in values and "selfsign_validity" in values:
         values["local_validity"] = values["selfsign_validity"]
     build: Callable[..., Settings] = Settings
@@ -176,7 +198,21 @@ def _seconds(text: str) -> object:
 
 _DIGESTS: Final = ("sha1", "sha256", "sha384", "sha512", "md5")
 _CIPHERS: Final = {"aes": "aes128", "aes128": "aes128", "aes-128": "aes128", "aes256": "aes256", "aes-256": "aes256"}
+_TRUST: Final = re.compile(r"[pPcCTuUgGwW]*(?:,[pPcCTuUgGwW]*){2}")
+
+
+def _trust(text: str) -> str:
+    """Trust flags as certutil(1) takes them: three lists of letters for TLS, mail and code signing."""
+    if _TRUST.fullmatch(text) is None:
+        raise InvalidValue("trust", f'"{text}" is not of the form CT,C,C')
+    return text
+
+
 _METHODS: Final = {method.value: method for method in NotificationMethod}
+_KEY_TYPES: Final = {item.value.lower(): item for item in KeyAlgorithm} | {"ecdsa": KeyAlgorithm.EC}
+_CA_KEY_TYPES: Final = {"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)
+_RSA_BITS: Final = _number(MINIMUM_RSA_BITS, 16384)
+_EC_BITS: Final = _word({"256": 256, "384": 384, "521": 521})
 _MAIL: Final = {"email": NotificationMethod.MAIL, "mailto": NotificationMethod.MAIL}
 
 _TTLS: Final = ("defaults", "ttls")
@@ -186,28 +222,31 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "notification_method"): ("notification_method", _word(_METHODS | _MAIL)),
     ("defaults", "notification_destination"): ("notification_destination", _text),
     ("defaults", "default_ca"): ("default_ca", _text),
-    ("defaults", "key_type"): (
-        "key_type",
-        _word({"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)),
-    ),
-    ("defaults", "rsa_key_size"): ("rsa_key_size", _number(MINIMUM_RSA_BITS, 16384)),
-    ("defaults", "ec_key_size"): ("ec_key_size", _word({"256": 256, "384": 384, "521": 521})),
+    ("defaults", "key_type"): ("key_type", _word(_KEY_TYPES)),
+    ("defaults", "rsa_key_size"): ("rsa_key_size", _RSA_BITS),
+    ("defaults", "ec_key_size"): ("ec_key_size", _EC_BITS),
     ("defaults", "symmetric_cipher"): ("symmetric_cipher", _word(_CIPHERS | {"des3": "des3"})),
     ("defaults", "digest"): (
         "digest",
-        _word({d: d for d in _DIGESTS} | {f"{d[:-3]}-{d[-3:]}": d for d in _DIGESTS[1:4]}),
+        _word({d: d for d in _DIGESTS} | {f"{d[:-3]}-{d[-3:]}": d for d in _DIGESTS[1:4]} | {"sha-1": "sha1"}),
     ),
-    ("defaults", "nss_ca_trust"): ("nss_ca_trust", _text),
-    ("defaults", "nss_other_trust"): ("nss_other_trust", _text),
+    ("defaults", "nss_ca_trust"): ("nss_ca_trust", _trust),
+    ("defaults", "nss_other_trust"): ("nss_other_trust", _trust),
     ("defaults", "max_key_use_count"): ("max_key_use_count", _number(0, 10**9)),
     ("defaults", "max_key_lifetime"): ("max_key_lifetime", _duration),
     ("helpers", "submit_timeout"): ("submit_timeout_s", _seconds),
     ("helpers", "ca_data_timeout"): ("ca_data_timeout_s", _seconds),
     ("helpers", "hook_timeout"): ("hook_timeout_s", _seconds),
     ("helpers", "max_simultaneous"): ("max_helpers", _number(1, 1000)),
+    ("renewal", "spread"): ("spread", _word(_WORDS)),
     ("selfsign", "validity_period"): ("selfsign_validity", _duration),
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),
     ("local", "validity_period"): ("local_validity", _duration),
+    ("local", "ca_validity_period"): ("local_ca_validity", _duration),
+    ("local", "key_type"): ("local_key_type", _word(_CA_KEY_TYPES)),
+    ("local", "rsa_key_size"): ("local_rsa_key_size", _RSA_BITS),
+    ("local", "ec_key_size"): ("local_ec_key_size", _EC_BITS),
+    ("access", "reader_group"): ("reader_group", _text),
     ("scep", "challenge_password_otp"): ("challenge_password_otp", _word(_WORDS)),
 }
 """Section and key of the file; field of Settings and how its text is read."""
@@ -226,3 +265,22 @@ def _share_ttls(found: _Entries, values: dict[str, object], problems: _Problems)
     for name in ("notify_ttls", "enroll_ttls"):
         if ("defaults", name) not in found:
             values[name] = durations
+
+
+def _unfitting_destination(found: _Entries, values: dict[str, object]) -> _Problems:
+    """What method and destination of notifications make impossible together."""
+    method = values.get("notification_method", NotificationMethod.SYSLOG)
+    line, destination = found.get(("defaults", "notification_destination"), (0, ""))
+    match method:
+        case NotificationMethod.SYSLOG:
+            unknown = unknown_words(destination)
+            if unknown:
+                quoted = ", ".join(f'"{word}"' for word in unknown)
+                return [(line, f"notification_destination: {quoted} is neither a facility nor a level of syslog")]
+        case NotificationMethod.MAIL | NotificationMethod.COMMAND if not destination:
+            values["notification_destination"] = ""  # the default is for syslog
+            line = line or found[("defaults", "notification_method")][0]
+            return [(line, f"notification_destination: is needed for notification_method = {method}")]
+        case NotificationMethod.MAIL if destination.startswith("-") or not destination.isprintable():
+            return [(line, f'notification_destination: "{destination}" is not a mail address')]
+    return []

@@ -33,6 +33,11 @@ class Paths:
         return self.config_dir / CONFIG_FILE_NAME
 
 
+def is_session_program(program: str) -> bool:
+    """Whether *program*, as it was called, is a user's daemon: root's works on the system's directories."""
+    return os.geteuid() != 0 or "session" in Path(program).name
+
+
 def system_paths(environ: Mapping[str, str]) -> Paths:
     """The directories of the system's daemon; certmonger's environment variables override them."""
     state = Path("/var/lib/certmonger")

@@ -5,9 +5,10 @@ from enum import StrEnum
 from typing import Final
 
 from certmongerd.config.durations import Duration
-from certmongerd.core.model import DEFAULT_RSA_BITS, KeyAlgorithm
+from certmongerd.core.model import DEFAULT_RSA_BITS, FIXED_KEY_SIZES, KeyAlgorithm
 
 DEFAULT_EC_BITS: Final = 256
+_LARGEST_EC_BITS: Final = 521
 
 DEFAULT_TTLS: Final = tuple(
     Duration(seconds=seconds) for seconds in (2419200, 604800, 259200, 172800, 86400, 43200, 21600, 7200, 3600)
@@ -43,8 +44,9 @@ class Settings:
     key_type: KeyAlgorithm = KeyAlgorithm.RSA
     """Algorithm of new keys for requests that ask for none."""
     rsa_key_size: int = DEFAULT_RSA_BITS
-    ec_key_size: int = DEFAULT_EC_BITS
-    """Not known to certmonger."""
+    ec_key_size: int | None = None
+    """Not known to certmonger; None means 256 when `key_type` is EC, and for requests that ask for EC themselves what
+    certmonger makes then, 521."""
     symmetric_cipher: str = "aes128"
     """Encryption of key files: `aes128`, `aes256` or `des3`."""
     digest: str = "sha256"
@@ -63,15 +65,32 @@ class Settings:
     """Longest run of a pre-save or post-save command."""
     max_helpers: int = 64
     """Helpers that may run at the same time."""
+    spread: bool = True
+    """Whether renewals and retries that could come at the same moment are spread over time."""
     selfsign_validity: Duration = _ONE_YEAR
     selfsign_populate_unique_id: bool = False
     """Whether self-signed certificates get issuer and subject unique identifiers."""
     local_validity: Duration = _ONE_YEAR
-    """Life of the local CA's own certificate."""
+    """Life of the certificates that the local CA issues."""
+    local_ca_validity: Duration | None = None
+    """Life of the local CA's own certificates; None: as `local_validity`, which is certmonger's rule. This and
+    the following are not known to certmonger."""
+    local_key_type: KeyAlgorithm = KeyAlgorithm.RSA
+    """Algorithm of the local CA's next key."""
+    local_rsa_key_size: int = DEFAULT_RSA_BITS
+    local_ec_key_size: int = DEFAULT_EC_BITS
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
 
-    @property
-    def generation_size(self) -> int:
-        """Bits of new keys of the default algorithm."""
-        return self.ec_key_size if self.key_type is KeyAlgorithm.EC else self.rsa_key_size
+    reader_group: str = ""
+    """Group whose members may read over the bus; empty for nobody but root."""
+
+    def key_size(self, asked: KeyAlgorithm | None) -> int:
+        """Bits of new keys for a request that asks for the algorithm *asked*, or for none, but not for a size."""
+        match asked or self.key_type:
+            case KeyAlgorithm.EC:
+                return self.ec_key_size or (DEFAULT_EC_BITS if asked is None else _LARGEST_EC_BITS)
+            case KeyAlgorithm.RSA:
+                return self.rsa_key_size
+            case algorithm:
+                return FIXED_KEY_SIZES[algorithm]

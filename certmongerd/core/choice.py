@@ -1,6 +1,7 @@
 """Which CA a request belongs to, and which CA certificates it wants stored."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, NamedCertificate, Request
@@ -44,6 +45,33 @@ def ca_certificate_files(
     return {file: tuple(certificates) for file, certificates in contents.items() if certificates}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseCertificate:
+    """A CA certificate for an NSS database."""
+
+    certificate: NamedCertificate
+    is_root: bool
+    """Whether it is to be trusted as a CA; else it only completes chains."""
+
+
+def ca_certificate_databases(
+    locations: Sequence[CaCertLocations], ca: Ca | None, request: Request | None
+) -> dict[str, tuple[DatabaseCertificate, ...]]:
+    """As `ca_certificate_files`, for NSS databases. What is wanted as root and as another one is a root."""
+    databases = [
+        CaCertLocations(root_files=p.root_dbs, other_root_files=p.other_root_dbs, other_files=p.other_dbs)
+        for p in locations
+    ]
+    roots = ca_certificate_files([replace(place, other_files=()) for place in databases], ca, request)
+    return {
+        database: tuple(
+            DatabaseCertificate(certificate=certificate, is_root=certificate in roots.get(database, ()))
+            for certificate in certificates
+        )
+        for database, certificates in ca_certificate_files(databases, ca, request).items()
+    }
+
+
 def _kinds(
     place: CaCertLocations, ca: Ca | None, request: Request | None
 ) -> Iterator[tuple[tuple[str, ...], tuple[NamedCertificate, ...]]]:
@@ -56,4 +84,5 @@ def _kinds(
 
 def wants_ca_certs(request: Request, cas: Sequence[Ca]) -> bool:
     """Whether there are CA certificates of a kind that *request* wants stored."""
-    return bool(ca_certificate_files([request.ca_certs], find_ca(cas, request.ca_name), request))
+    places, ca = [request.ca_certs], find_ca(cas, request.ca_name)
+    return bool(ca_certificate_files(places, ca, request) or ca_certificate_databases(places, ca, request))

@@ -31,6 +31,8 @@ class KeyRead:
     size: int
     pubkey_info: bytes
     """DER SubjectPublicKeyInfo."""
+    token: str = ""
+    """Name of the token that the key is in; empty for a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class KeyGenerated:
     pubkey_info: bytes
     marker: str
     """Names the candidate; empty when the key is at its final location."""
+    token: str = ""
+    """As in KeyRead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +172,8 @@ class CertSaved:
 
     key_swapped: bool
     """The candidate has become the key."""
+    token: str = ""
+    """Name of the token that the certificate is in; empty for a file."""
 
 
 @dataclass(frozen=True, slots=True)

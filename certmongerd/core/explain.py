@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.core.advice import advice_for
-from certmongerd.core.machine_enroll import is_scep_ca
+from certmongerd.core.machine_save import enroll_thresholds, next_renewal
 from certmongerd.core.model import Request
 from certmongerd.core.schedule import renewal_thresholds
 from certmongerd.core.states import State
@@ -105,9 +105,11 @@ MEANING: Final[Mapping[State, str]] = {state: text for text, states in _MEANINGS
 
 _BACK_OFF: Final = (
     "a minute after the first failure, twice as long after each further one, at most six hours; "
-    "with a certificate, at most half of its remaining life"
+    "with a certificate, at most a day or half of its remaining life; up to a quarter less, so that not all ask at once"
 )
-_RULE: Final[Mapping[State, str]] = {
+_LATER: Final = "or up to an eighth later, so that not all are renewed at once"
+_LOCAL_BACK_OFF: Final = "half a minute after the first failure, then twice as long each time, at most six hours"
+_WAITING_RULE: Final[Mapping[State, str]] = {
     _S.CA_UNREACHABLE: _BACK_OFF,
     _S.CA_UNCONFIGURED: _BACK_OFF,
     _S.CA_WORKING: f"when the CA said, else {_BACK_OFF}",
@@ -115,20 +117,28 @@ _RULE: Final[Mapping[State, str]] = {
         "as soon as the server's certificates are there; they are asked for a minute after the first failure, "
         "then twice as long after each further one, at most every six hours"
     ),
-    _S.NEED_KEY_PAIR: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_KEYINFO: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_CSR: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.NEED_SCEP_DATA: "half a minute after the first failure, then twice as long each time, at most six hours",
-    _S.START_SAVING_CERT: "storing is tried again by itself",
-    _S.NEED_TO_SAVE_CA_CERTS: "storing is tried again by itself",
+    _S.NEED_KEY_PAIR: _LOCAL_BACK_OFF,
+    _S.NEED_KEYINFO: _LOCAL_BACK_OFF,
+    _S.NEED_CSR: _LOCAL_BACK_OFF,
+    _S.NEED_SCEP_DATA: _LOCAL_BACK_OFF,
+    _S.START_SAVING_CERT: "a minute after the first failure, then twice as long each time, at most six hours",
+    _S.NEED_TO_SAVE_CA_CERTS: "a minute after the first failure, then twice as long each time, at most six hours",
 }
-_SCEP_POLL: Final = "when the CA said, else after a minute, then twice as long after each poll, at most a day"
+"""When states that may wait go on."""
+_WORKING_RULE: Final[Mapping[State, str]] = {
+    _S.SUBMITTING: "the CA's helper may take as long as submit_timeout allows; then the CA counts as unreachable",
+    _S.PRE_SAVE_CERT: "the command may take as long as hook_timeout allows; it is ended then",
+    _S.POST_SAVED_CERT: "the command may take as long as hook_timeout allows; it is ended then",
+    _S.GENERATING_KEY_PAIR: "one key is made per processor at a time; large RSA keys take long",
+}
+_AT_ONCE: Final = "it goes on as soon as this is done"
+_WATCH: Final = "people are told at the thresholds of notify_ttls, at its end and daily from then on"
 
 
-def explain(request: Request, context: Context, due: datetime | None) -> tuple[Fact, ...]:
-    """Facts about *request*, most important first; *due* is when its machine wants to go on by itself.
+def explain(request: Request, context: Context) -> tuple[Fact, ...]:
+    """Facts about *request*, most important first.
 
-    Labels: state, stuck, meaning, reason, ca, submitted, attempts, certificate, next attempt, rule, advice.
+    Labels: state, stuck, meaning, reason, ca, submitted, attempts, certificate, notices, next attempt, rule, advice.
     """
     facts: list[Fact] = [
         ("state", request.state.value),
@@ -144,8 +154,9 @@ def explain(request: Request, context: Context, due: datetime | None) -> tuple[F
     if request.attempts:
         facts.append(("attempts", f"{request.attempts} in a row without a certificate"))
     if request.cert_facts.not_after is not None:
-        facts.append(("certificate", f"valid until {time_text(request.cert_facts.not_after)}"))
-    facts += _next(request, context, due)
+        facts.append(("certificate", _validity(request.cert_facts.not_after, context.now)))
+        facts.append(("notices", _WATCH if request.monitor else "none: the certificate is not tracked"))
+    facts += _next(request, context)
     advice = advice_for(request.state, request.id)
     if advice:
         facts.append(("advice", advice))
@@ -157,37 +168,55 @@ def time_text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _next(request: Request, context: Context, due: datetime | None) -> list[Fact]:
+def _validity(not_after: datetime, now: datetime) -> str:
+    return f"{'valid until' if now < not_after else 'expired at'} {time_text(not_after)}"
+
+
+def _next(request: Request, context: Context) -> list[Fact]:
     """When something happens by itself, and why then."""
     if request.state is State.MONITORING:
         return _next_renewal(request, context)
-    if due is None:
-        return [("next attempt", "none by itself: somebody has to act")] if request.is_stuck else []
-    rule = _RULE.get(request.state)
-    if request.state is State.CA_WORKING and context.ca is not None and is_scep_ca(context.ca):
-        rule = _SCEP_POLL
-    facts = [("next attempt", time_text(due))]
-    return facts + ([("rule", rule)] if rule else [])
+    if request.next_attempt is None:
+        if request.is_stuck:
+            return [("next attempt", "none by itself: somebody has to act")]
+        return [("next attempt", "under way"), ("rule", _WORKING_RULE.get(request.state, _AT_ONCE))]
+    rule = _WAITING_RULE.get(request.state, _BACK_OFF)
+    return [("next attempt", time_text(request.next_attempt)), ("rule", rule)]
 
 
 def _next_renewal(request: Request, context: Context) -> list[Fact]:
-    facts = request.cert_facts
+    not_after = request.cert_facts.not_after
     if not request.autorenew:
         return [("next attempt", "none: renewal is switched off (getcert start-tracking -r switches it on)")]
-    if facts.not_after is None:
+    if not_after is None:
         return []
-    thresholds = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
+    coming = next_renewal(request, context)
+    if coming is None:
+        return [("next attempt", "none: there is no key location, or no threshold is configured (enroll_ttls)")]
+    if not_after <= context.now:
+        return [("next attempt", time_text(coming)), ("rule", "an expired certificate is tried once a day")]
+    rule = f"renewal is due when {_remaining_at_renewal(request, context)} of the certificate's life remain, {_LATER}"
+    return [("next attempt", time_text(coming)), ("rule", rule)]
+
+
+def _remaining_at_renewal(request: Request, context: Context) -> str:
+    """The next threshold as configured, or as follows from what is configured."""
+    facts = request.cert_facts
+    if facts.not_after is None:
+        return "nothing"
     remaining = facts.not_after - context.now
-    coming = max((t for t in thresholds if t <= remaining), default=timedelta(0))
-    return [
-        ("next attempt", time_text(max(facts.not_after - coming, context.now))),
-        ("rule", f"renewal is due when {_duration(coming)} of the certificate's life remain"),
-    ]
+    spread = enroll_thresholds(request, context)
+    configured = renewal_thresholds(
+        context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted, late=0
+    )
+    ahead = [threshold for threshold, own in zip(configured, spread, strict=True) if own <= remaining]
+    return _duration(ahead[-1]) if ahead else "nothing"
 
 
 def _duration(length: timedelta) -> str:
-    """Whole days and hours."""
-    days, hours = length.days, length.seconds // 3600
-    parts = [f"{days} days"] if days else []
-    parts += [f"{hours} hours"] if hours or not days else []
-    return " ".join(parts)
+    """Days and hours, below an hour minutes and seconds; what is 0 is left out."""
+    minutes, seconds = divmod(length.seconds % 3600, 60)
+    parts = [(length.days, "days"), (length.seconds // 3600, "hours")]
+    if length < timedelta(hours=1):
+        parts = [(minutes, "minutes"), (seconds, "seconds")]
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)

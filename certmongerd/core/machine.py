@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from certmongerd.core import machine_enroll, machine_key, machine_save
+from certmongerd.core import machine_enroll, machine_key, machine_save, watch
 from certmongerd.core.choice import choose_ca
 from certmongerd.core.effects import Again, Idle
 from certmongerd.core.events import (
@@ -125,6 +125,11 @@ def step(request: Request, event: Event, context: Context) -> Step:
 
     Raises IllegalTransition when the event cannot happen in the request's state.
     """
+    attended = watch.attend(request, event, context)
+    return attended if attended is not None else watch.watch_over(_step(request, event, context), context)
+
+
+def _step(request: Request, event: Event, context: Context) -> Step:
     match event:
         case Begin():
             return Step(request=replace(request, state=RESTART_STATE[request.state]), action=Again())
@@ -145,7 +150,7 @@ def step(request: Request, event: Event, context: Context) -> Step:
 
 def durable_image(request: Request) -> Request:
     """What of *request* has to be on disk: two requests with equal images go on alike after a restart."""
-    return replace(request, state=RESTART_STATE[request.state])
+    return replace(request, state=RESTART_STATE[request.state], next_attempt=None)
 
 
 def adopt_key(request: Request, event: KeyRead) -> Request:

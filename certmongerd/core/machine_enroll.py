@@ -30,7 +30,6 @@ from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.schedule import (
     CADATA_POLL,
     LONGEST_FIRST_RETRY,
-    LONGEST_SCEP_POLL,
     SHORTEST_POLL,
     SOONISH,
     back_off,
@@ -119,9 +118,7 @@ def _without_renewal_req(request: Request) -> Request:
 def _working(request: Request, event: Working, context: Context) -> Step:
     delay = event.delay
     if delay is None:
-        delay = ca_retry_delay(request.cert_facts.not_after, context.now, request.attempts)
-        if context.ca is not None and is_scep_ca(context.ca):
-            delay = min(delay, LONGEST_SCEP_POLL)
+        delay = _retry_delay(request, context)
     request = replace(
         request,
         submitted=context.now,
@@ -130,6 +127,11 @@ def _working(request: Request, event: Working, context: Context) -> Step:
         attempts=request.attempts + 1,
     )
     return pause(request, State.CA_WORKING, max(delay, _shortest_delay(request.attempts)))
+
+
+def _retry_delay(request: Request, context: Context) -> timedelta:
+    early = context.policy.share(request.id, request.attempts)
+    return ca_retry_delay(request.cert_facts.not_after, context.now, request.attempts, early)
 
 
 def _shortest_delay(polls: int) -> timedelta:
@@ -164,7 +166,7 @@ def _unconfigured(request: Request, event: Unconfigured, context: Context) -> St
 
 
 def _try_later(request: Request, state: State, text: str, context: Context) -> Step:
-    delay = ca_retry_delay(request.cert_facts.not_after, context.now, request.attempts)
+    delay = _retry_delay(request, context)
     request = replace(request, submitted=context.now, ca_error=text, attempts=request.attempts + 1)
     return pause(request, state, delay)
 

@@ -32,6 +32,12 @@ def with_key(record: KeyRecord, event: KeyRead | KeyGenerated) -> KeyRecord:
     return replace(record, type=event.type, size=event.size, pubkey_info=event.pubkey_info)
 
 
+def _in_token(request: Request, token: str) -> Request:
+    """*request* with the token that its key turned out to be in, unless one was named."""
+    storage = request.key_storage
+    return request if storage.token or not token else replace(request, key_storage=replace(storage, token=token))
+
+
 def _newly_added(request: Request, _event: Continue, _context: Context) -> Step:
     if request.key_storage.type is StorageType.NONE:
         return go(request, State.NEWLY_ADDED_START_READING_CERT)
@@ -43,6 +49,7 @@ def _start_reading_new_key(request: Request, _event: Continue, _context: Context
 
 
 def _new_key_read(request: Request, event: KeyRead, _context: Context) -> Step:
+    request = _in_token(request, event.token)
     return go(replace(request, key=with_key(request.key, event)), State.NEWLY_ADDED_START_READING_CERT)
 
 
@@ -104,7 +111,8 @@ def _key_generated(request: Request, event: KeyGenerated, context: Context) -> S
         pubkey_info=event.pubkey_info,
         generated_at=context.now,
     )
-    request = replace(request, attempts=0, ca_error="", ca_cookie="", key_next_marker=event.marker)
+    request = replace(_in_token(request, event.token), attempts=0, ca_error="", ca_cookie="")
+    request = replace(request, key_next_marker=event.marker)
     if event.marker:
         return go(replace(request, key_next=made), State.HAVE_KEY_PAIR)
     return go(replace(request, key=made, key_issued_count=0), State.HAVE_KEY_PAIR)
@@ -133,6 +141,7 @@ def _need_keyinfo(request: Request, _event: Continue | TimerFired, _context: Con
 
 
 def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
+    request = _in_token(request, event.token)
     if request.key_next_marker:
         return go(replace(request, key_next=with_key(request.key_next, event)), State.HAVE_KEYINFO)
     return go(replace(request, key=with_key(request.key, event)), State.HAVE_KEYINFO)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.core.effects import Notice, Notify, ReadCert, RunPostSave, RunPreSave, SaveCaCerts, SaveCert
@@ -29,6 +29,7 @@ from certmongerd.core.schedule import (
     is_crossed,
     last_check_to_keep,
     monitoring_delay,
+    next_crossing,
     renewal_thresholds,
 )
 from certmongerd.core.states import State
@@ -55,6 +56,8 @@ def _saved(request: Request, event: CertSaved, context: Context) -> Step:
         key = request.key_next if event.key_swapped else request.key
         request = replace(request, key=key, key_next_marker="", key_issued_count=1)
         request = replace(request, key_next=KeyRecord())
+    if event.token and not request.cert_storage.token:
+        request = replace(request, cert_storage=replace(request.cert_storage, token=event.token))
     used_scep = bool(request.scep.last_nonce) and context.ca is not None and is_scep_ca(context.ca)
     if context.policy.challenge_password_otp and used_scep:
         template = replace(request.template, challenge_password=None, challenge_password_file="")
@@ -180,9 +183,9 @@ def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFi
 def _monitor(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     facts, now = request.cert_facts, context.now
     if facts.not_after is None:
+        request = replace(request, next_attempt=None)
         return pause(request, State.MONITORING, monitoring_delay((), None, now))
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
-    enroll = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
     if request.monitor:
         last = request.last_need_notify_check
         notice_due = is_crossed(notify, facts.not_after, last, now)
@@ -190,7 +193,7 @@ def _monitor(request: Request, _event: Continue | TimerFired, context: Context) 
         request = replace(request, last_need_notify_check=last)
         if notice_due:
             return go(request, State.NEED_TO_NOTIFY_VALIDITY)
-    return _renew_or_sleep(request, enroll, notify, context)
+    return _renew_or_sleep(request, facts.not_after, notify, context)
 
 
 def _validity_notified(request: Request, _event: Notified | Failed, context: Context) -> Step:
@@ -198,24 +201,38 @@ def _validity_notified(request: Request, _event: Notified | Failed, context: Con
     if facts.not_after is None:
         return go(request, State.MONITORING)
     notify = effective_thresholds(context.policy.notify_ttls, facts.not_before, facts.not_after)
-    enroll = renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted)
-    return _renew_or_sleep(request, enroll, notify, context)
+    return _renew_or_sleep(request, facts.not_after, notify, context)
 
 
-def _renew_or_sleep(
-    request: Request, enroll: tuple[timedelta, ...], notify: tuple[timedelta, ...], context: Context
-) -> Step:
-    facts, now = request.cert_facts, context.now
-    if request.autorenew and facts.not_after is not None and request.key_storage.type is not StorageType.NONE:
+def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedelta, ...], context: Context) -> Step:
+    now, enroll = context.now, enroll_thresholds(request, context)
+    if request.autorenew and request.key_storage.type is not StorageType.NONE:
         last = request.last_need_enroll_check
-        renewal_due = is_crossed(enroll, facts.not_after, last, now)
-        last = last_check_to_keep(facts.not_after, last, now, crossed=renewal_due)
+        renewal_due = is_crossed(enroll, not_after, last, now)
+        last = last_check_to_keep(not_after, last, now, crossed=renewal_due)
         request = replace(request, last_need_enroll_check=last)
         if renewal_due:
-            request = replace(request, ca_cookie="", attempts=0, demands=0)
+            request = replace(request, ca_cookie="", attempts=0, demands=0, next_attempt=None)
             return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)
-    delay = monitoring_delay((*enroll, *notify), facts.not_after, now)
-    return pause(request, State.MONITORING, delay)
+    request = replace(request, next_attempt=next_renewal(request, context))
+    return pause(request, State.MONITORING, monitoring_delay((*enroll, *notify), not_after, now))
+
+
+def enroll_thresholds(request: Request, context: Context) -> tuple[timedelta, ...]:
+    """The remaining lives of the certificate held at which its renewal is attempted, ascending."""
+    facts = request.cert_facts
+    if facts.not_after is None:
+        return ()
+    late = context.policy.share(request.id)
+    return renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted, late)
+
+
+def next_renewal(request: Request, context: Context) -> datetime | None:
+    """When a certificate that is watched is renewed by itself; None for never."""
+    not_after = request.cert_facts.not_after
+    if not_after is None or not request.autorenew or request.key_storage.type is StorageType.NONE:
+        return None
+    return next_crossing(enroll_thresholds(request, context), not_after, request.last_need_enroll_check, context.now)
 
 
 def _rekey_due(request: Request, context: Context) -> bool:

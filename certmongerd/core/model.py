@@ -8,6 +8,8 @@ UTC datetimes with whole seconds; None means "not set".
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
+from typing import Final
 
 from certmongerd.core.ids import NO_CA, CaName, Nickname
 from certmongerd.core.secret import Secret
@@ -22,6 +24,23 @@ class KeyAlgorithm(Enum):
 
     RSA = "RSA"
     EC = "EC"
+    ED25519 = "Ed25519"
+    """RFC 8410."""
+    ML_DSA_44 = "ML-DSA-44"
+    """RFC 9881, as the other two; FIPS 204 says what they are."""
+    ML_DSA_65 = "ML-DSA-65"
+    ML_DSA_87 = "ML-DSA-87"
+
+
+FIXED_KEY_SIZES: Final = MappingProxyType(
+    {
+        KeyAlgorithm.ED25519: 256,
+        KeyAlgorithm.ML_DSA_44: 0,
+        KeyAlgorithm.ML_DSA_65: 0,
+        KeyAlgorithm.ML_DSA_87: 0,
+    }
+)
+"""Sizes of keys that come in one size only; see `KeyRecord.size`."""
 
 
 class StorageType(Enum):
@@ -46,7 +65,7 @@ class KeyRecord:
     type: KeyAlgorithm | None = None
     """Algorithm of the existing key; None while no key was read."""
     size: int = 0
-    """Bits of the existing key (EC: field size); 0 while unknown."""
+    """Bits of the existing key (EC: field size); 0 while unknown, and for ML-DSA, which has no size to choose."""
     gen_type: KeyAlgorithm = KeyAlgorithm.RSA
     """Algorithm for the next generation."""
     gen_size: int = DEFAULT_RSA_BITS
@@ -264,6 +283,11 @@ class Request:
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
     """Consecutive failures of the present undertaking, for back-off; not stored."""
+    next_attempt: datetime | None = None
+    """When the request goes on by itself: the CA is asked again, or a renewal begins. None while it is at work, or
+    waits for somebody. Not stored."""
+    is_watching: bool = field(default=False, compare=False)
+    """Whether the present delay or effect is about the certificate held, not about the state; not stored."""
     demands: int = field(default=0, compare=False)
     """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking; not
     stored."""

@@ -1,7 +1,7 @@
-"""When to look again: retry delays, monitoring thresholds, back-off.
+"""When to look again: retry delays, monitoring thresholds, back-off. docs/renewal.md tells users about them.
 
-The constants are certmonger's. Where its delays leave a first enrolment
-waiting for a week, or hammer a CA, a capped exponential back-off is used.
+The constants are certmonger's where they decide when a certificate is looked at. How a CA is asked again
+is not: certmonger's delays leave a first enrolment waiting for a week, and hammer a CA once a certificate expired.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 SOONISH: Final = timedelta(seconds=30)
-CA_POLL: Final = timedelta(days=7)
 CA_POLL_MIN: Final = timedelta(minutes=5)
 CA_POLL_MAX: Final = timedelta(days=365)
 MONITOR_POLL: Final = timedelta(days=1)
@@ -19,7 +18,8 @@ SHORTEST_REFETCH: Final = timedelta(seconds=1)
 CADATA_POLL_DEFAULT: Final = timedelta(seconds=15_768_000)
 FIRST_RETRY: Final = timedelta(minutes=1)
 LONGEST_FIRST_RETRY: Final = timedelta(hours=6)
-LONGEST_SCEP_POLL: Final = timedelta(days=1)
+LONGEST_RETRY: Final = timedelta(days=1)
+SHORTEST_LAST_RETRY: Final = timedelta(minutes=5)
 SHORTEST_POLL: Final = timedelta(seconds=15)
 EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 
@@ -27,6 +27,8 @@ _ONE_SECOND: Final = timedelta(seconds=1)
 _LARGEST_DOUBLING: Final = 20
 _SHARE_OF_LIFE: Final = 2 / 3
 _SHARE_OF_REST: Final = 3 / 4
+_RETRY_SPREAD: Final = 1 / 4
+_RENEWAL_SPREAD: Final = 1 / 8
 
 
 def back_off(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
@@ -34,17 +36,23 @@ def back_off(attempts: int, first: timedelta, longest: timedelta) -> timedelta:
     return min(first * (1 << min(attempts, _LARGEST_DOUBLING)), longest)
 
 
-def ca_retry_delay(not_after: datetime | None, now: datetime, attempts: int) -> timedelta:
-    """When to ask a CA again that was unreachable, working or unconfigured.
+def ca_retry_delay(not_after: datetime | None, now: datetime, attempts: int, early: float) -> timedelta:
+    """When to ask a CA again that was unreachable, working or unconfigured; whole seconds.
 
-    Never later than half of the certificate's remaining life (certmonger's rule), and sooner
-    while the trouble is young: one minute, doubled at each failure.
+    One minute, doubled at each failure: at most six hours while there is no certificate; else at most a day,
+    half of the certificate's remaining life or, once it expired, half of the time since then, but six hours.
+    The share *early*, from 0 to 1, shortens the delay by up to a quarter, so that not all requests ask at once.
     """
     longest = LONGEST_FIRST_RETRY
     if not_after is not None:
-        remaining = not_after - now
-        longest = CA_POLL if remaining >= 2 * CA_POLL else min(max(remaining / 2, CA_POLL_MIN), CA_POLL_MAX)
-    return back_off(attempts, FIRST_RETRY, longest)
+        limit = LONGEST_RETRY if not_after > now else LONGEST_FIRST_RETRY
+        longest = min(max(abs(not_after - now) / 2, SHORTEST_LAST_RETRY), limit)
+    return _whole(back_off(attempts, FIRST_RETRY, longest) * (1 - early * _RETRY_SPREAD))
+
+
+def _whole(length: timedelta) -> timedelta:
+    """*length* cut down to seconds, at least one."""
+    return max(length - length % _ONE_SECOND, _ONE_SECOND)
 
 
 def effective_thresholds(
@@ -59,17 +67,24 @@ def effective_thresholds(
 
 
 def renewal_thresholds(
-    thresholds: Sequence[timedelta], not_before: datetime | None, not_after: datetime, submitted: datetime | None
+    thresholds: Sequence[timedelta],
+    not_before: datetime | None,
+    not_after: datetime,
+    submitted: datetime | None,
+    late: float,
 ) -> tuple[timedelta, ...]:
     """The remaining lives, ascending, at which a renewal is attempted after the submission that ended at *submitted*.
 
     A submission starts the count anew: at least a quarter of what remained then has to pass before the
     next one, whatever its outcome. So back-dated certificates are not renewed in quick succession, and
-    below the last threshold there are further attempts.
+    below the last threshold there are further attempts. The share *late*, from 0 to 1, shortens each by up
+    to an eighth, so that certificates which were issued together are not renewed together.
     """
     if submitted is None or not (not_before or submitted) <= submitted < not_after:
-        return effective_thresholds(thresholds, not_before, not_after)
-    return _thresholds_below(thresholds, submitted, not_after, _SHARE_OF_REST)
+        usable = effective_thresholds(thresholds, not_before, not_after)
+    else:
+        usable = _thresholds_below(thresholds, submitted, not_after, _SHARE_OF_REST)
+    return tuple(threshold * (1 - late * _RENEWAL_SPREAD) for threshold in usable)
 
 
 def _thresholds_below(
@@ -112,13 +127,30 @@ def last_check_to_keep(not_after: datetime, last_check: datetime | None, now: da
     return last_check
 
 
+def next_crossing(
+    thresholds: Sequence[timedelta], not_after: datetime, last_check: datetime | None, now: datetime
+) -> datetime | None:
+    """When a threshold is crossed next, to the second, if looked at as `monitoring_delay` says; None for never."""
+    if not thresholds:
+        return None
+    if is_crossed(thresholds, not_after, last_check, now):
+        return now
+    if not_after <= now:
+        return now + MONITOR_POLL
+    return (not_after - _threshold_ahead(thresholds, not_after - now) + _ONE_SECOND).replace(microsecond=0)
+
+
+def _threshold_ahead(thresholds: Sequence[timedelta], remaining: timedelta) -> timedelta:
+    """The largest threshold that is not passed yet; expiry is the last one."""
+    return max((t for t in thresholds if t <= remaining), default=timedelta(0))
+
+
 def monitoring_delay(thresholds: Sequence[timedelta], not_after: datetime | None, now: datetime) -> timedelta:
     """How long a monitored certificate may be left alone: until just past the next threshold; at most a day."""
     if not_after is None or not_after <= now:
         return MONITOR_POLL
     remaining = not_after - now
-    next_threshold = max((t for t in thresholds if t <= remaining), default=timedelta(0))
-    return min(MONITOR_POLL, remaining - next_threshold + _ONE_SECOND)
+    return min(MONITOR_POLL, remaining - _threshold_ahead(thresholds, remaining) + _ONE_SECOND)
 
 
 def ca_data_delay(not_afters: Sequence[datetime], now: datetime) -> timedelta | None:

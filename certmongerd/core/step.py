@@ -10,6 +10,7 @@ from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Event
 from certmongerd.core.ids import NO_CA, CaName
 from certmongerd.core.model import Ca, Request
+from certmongerd.core.spread import share
 from certmongerd.core.states import State
 
 DEFAULT_THRESHOLDS: Final = tuple(
@@ -32,6 +33,13 @@ class Policy:
     challenge_password_otp: bool = False
     """Whether the challenge password is forgotten after the first issuance over SCEP."""
     default_ca: CaName = NO_CA
+    spread_seed: str | None = None
+    """Distinguishes this host from others, so that not even requests of one name act at the same moment; None lets
+    requests act as soon as they may, and all at once."""
+
+    def share(self, *names: object) -> float:
+        """How much of its leeway something named so takes, from 0 up to 1."""
+        return 0.0 if self.spread_seed is None else share(self.spread_seed, *names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

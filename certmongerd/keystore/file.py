@@ -43,8 +43,11 @@ class FileKeyStore:
             return None
         return _read_facts(storage, path, known_spki)
 
-    def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
-        """The key itself; without the checks of `read_key`, which comes first."""
+    def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
+        """The key itself; without the checks of `read_key`, which comes first.
+
+        A file holds one key, so *known_spki* is not needed.
+        """
         path = candidate_path(storage, marker) if marker else storage.location
         key = load_key(storage, path, validate=False) if storage.location else None
         if key is None:
@@ -99,13 +102,14 @@ class FileKeyStore:
         marker: str,
         preserve_as: str,
         known_spki: bytes = b"",
+        user: str = "",
     ) -> Saved:
         """Store a certificate and, when it belongs to the candidate key, put that key into place.
 
         May be repeated after a crash at any point, with the same arguments and result. A certificate for neither
         key raises `KeyStoreError` of kind OTHER and changes nothing. *known_spki* is the key recorded as current: a
         repetition that finds everything done tells from it whether the key was exchanged. *preserve_as*, when not
-        empty, keeps a replaced key as `<location>.<preserve_as>.key`.
+        empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files are the daemon's affair, whoever *user* is.
         """
         try:
             certificate = parse_certificate(cert_pem)

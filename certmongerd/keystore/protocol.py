@@ -1,6 +1,5 @@
 """What every key store can do."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +22,8 @@ class Saved:
 
     key_swapped: bool
     """Whether the candidate is the current key now."""
+    token: str = ""
+    """Name of the token that the certificate is in; empty for one in a file."""
 
 
 class KeyStore(Protocol):
@@ -31,8 +32,10 @@ class KeyStore(Protocol):
     def read_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> KeyFacts | None:
         """Facts of the key, or of the candidate; None when there is none. *known_spki* was examined before."""
 
-    def private_key(self, storage: KeyStorage, marker: str = "") -> PrivateKey:
-        """Something that signs and decrypts with the key, or with the candidate."""
+    def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
+        """Something that signs and decrypts with the key, or with the candidate; that of *known_spki* if there are
+        several.
+        """
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make a key; a candidate when there is one already."""
@@ -52,11 +55,12 @@ class KeyStore(Protocol):
         marker: str,
         preserve_as: str,
         known_spki: bytes = b"",
+        user: str = "",
     ) -> Saved:
-        """Store a certificate, and exchange the keys when it is for the candidate. Idempotent."""
+        """Store a certificate, and exchange the keys when it is for the candidate. Idempotent.
 
-    def save_certificates(self, path: str, pems: Iterable[str], mode: int = 0) -> None:
-        """Store CA certificates."""
+        A database is written to as *user*, unless that is empty.
+        """
 
     def sweep_leftovers(self, location: str) -> None:
         """Remove what unfinished writes left."""

@@ -1,15 +1,15 @@
 """Which key store keeps what."""
 
-from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import StorageType
 from certmongerd.keystore.file import FileKeyStore
+from certmongerd.keystore.nss.store import NssKeyStore
 from certmongerd.keystore.protocol import Generated, KeyStore, Saved
 
 __all__ = ["Generated", "KeyStore", "Saved", "open_key_store"]
 
 
 def open_key_store(storage_type: StorageType) -> KeyStore:
-    """The store for *storage_type*; `KeyStoreError` of kind TOKEN when this release has none.
+    """The store for *storage_type*.
 
     "No storage" is served by the file store, which then finds nothing.
     """
@@ -17,4 +17,4 @@ def open_key_store(storage_type: StorageType) -> KeyStore:
         case StorageType.FILE | StorageType.NONE:
             return FileKeyStore()
         case StorageType.NSSDB:
-            raise KeyStoreError(FailureKind.TOKEN, "", "NSS databases are not supported by this release")
+            return NssKeyStore()

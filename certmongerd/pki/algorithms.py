@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.pki import der
+from certmongerd.pki.ml_dsa import SIGNATURES, MlDsaPrivateKey, MlDsaPublicKey, ml_dsa_algorithm
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | MlDsaPrivateKey
 """The private keys this daemon handles."""
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | MlDsaPublicKey
 
 CHALLENGE_PASSWORD: Final = "1.2.840.113549.1.9.7"
 EXTENSION_REQUEST: Final = "1.2.840.113549.1.9.14"
@@ -65,6 +67,17 @@ _ECDSA_SIGNATURES: Final = {
     "sha512": "1.2.840.10045.4.3.4",
 }
 
+_ED25519: Final = "1.3.101.112"
+"""Of keys and of signatures (RFC 8410, section 3)."""
+
+
+CURVES: Final[Mapping[str, str]] = {
+    "secp256r1": "1.2.840.10045.3.1.7",
+    "secp384r1": "1.3.132.0.34",
+    "secp521r1": "1.3.132.0.35",
+}
+"""OIDs of the named curves (RFC 5480, section 2.1.1.1)."""
+
 
 def digest_named(name: str) -> hashes.HashAlgorithm:
     """The digest an administrator calls *name* (`sha256`, `SHA-256`); `InvalidValue` for others."""
@@ -74,8 +87,21 @@ def digest_named(name: str) -> hashes.HashAlgorithm:
         raise InvalidValue("digest", f'Digest "{name}" is not known.') from None
 
 
-def signature_oid(key: PrivateKey, digest: str) -> str:
-    """OID of the signature *key* makes over *digest* (RSA: PKCS #1 v1.5)."""
+def signature_algorithm(key: PrivateKey, digest: str) -> bytes:
+    """DER AlgorithmIdentifier of the signature that *key* makes over *digest* (RSA: PKCS #1 v1.5).
+
+    RSA has NULL parameters, the others have none (RFC 3279, RFC 5758, RFC 8410, RFC 9881). Ed25519 and ML-DSA do
+    without a digest chosen by anybody.
+    """
+    parameters = der.encode(der.NULL) if isinstance(key, rsa.RSAPrivateKey) else b""
+    return der.sequence(der.oid(_signature_oid(key, digest)), parameters)
+
+
+def _signature_oid(key: PrivateKey, digest: str) -> str:
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return _ED25519
+    if isinstance(key, MlDsaPrivateKey):
+        return SIGNATURES[ml_dsa_algorithm(key)]
     table = _RSA_SIGNATURES if isinstance(key, rsa.RSAPrivateKey) else _ECDSA_SIGNATURES
     try:
         return table[_plain(digest)]

@@ -2,8 +2,6 @@
 
 import base64
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import Template
 from certmongerd.core.secret import Secret
@@ -86,9 +84,7 @@ def spki_base64(key: PrivateKey) -> str:
 
 
 def _signed(body: bytes, key: PrivateKey, digest: str) -> bytes:
-    parameters = der.encode(der.NULL) if isinstance(key, rsa.RSAPrivateKey) else b""
-    algorithm = der.sequence(der.oid(algorithms.signature_oid(key, digest)), parameters)
-    return der.sequence(body, algorithm, der.bit_string(sign(key, body, digest)))
+    return der.sequence(body, algorithms.signature_algorithm(key, digest), der.bit_string(sign(key, body, digest)))
 
 
 def _directory_string(value: str) -> bytes:

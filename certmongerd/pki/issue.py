@@ -38,6 +38,8 @@ MAX_SERIAL: Final = (1 << 159) - 1
 """Serial numbers have at most 20 octets and are positive (RFC 5280, section 4.1.2.2)."""
 
 _ATTRIBUTES_TAG: Final = 0xA0
+_ISSUER_UNIQUE_ID: Final = 0x81
+_SUBJECT_UNIQUE_ID: Final = 0x82
 _UTC_TIME_END: Final = datetime(2050, 1, 1, tzinfo=UTC)
 _CA_KEY_USAGE: Final = "1000011"
 """digitalSignature, keyCertSign and cRLSign in bit order."""
@@ -163,16 +165,19 @@ def issue_certificate(
     not_before: datetime,
     not_after: datetime,
     digest: str = "sha256",
+    unique_id: bytes | None = None,
 ) -> x509.Certificate:
     """Sign a certificate.
 
     The extensions are taken as they are, but for an authority key identifier, which is the issuer's affair.
     Without a basicConstraints extension the certificate is marked as no CA (critical); a missing subject key
-    identifier is added. Raises InvalidValue for a serial or a digest that cannot be used.
+    identifier is added. *unique_id*, for certificates that a key issues to itself, becomes issuerUniqueID and
+    subjectUniqueID, which RFC 5280, section 4.1.2.8, wants nobody to make. Raises InvalidValue for a serial or a
+    digest that cannot be used.
     """
     if not 0 < serial <= MAX_SERIAL:
         raise InvalidValue("serial", "A serial number has to be positive and at most 20 octets long.")
-    algorithm = _signature_algorithm(issuer.key, digest)
+    algorithm = algorithms.signature_algorithm(issuer.key, digest)
     to_be_signed = der.sequence(
         der.context(0, der.integer(2)),
         der.integer(serial),
@@ -181,6 +186,7 @@ def issue_certificate(
         der.sequence(_time(not_before), _time(not_after)),
         subject_der,
         spki,
+        _unique_ids(unique_id),
         der.context(3, der.sequence(*(entry.encoded for entry in _complete(extensions, spki, issuer)))),
     )
     try:
@@ -188,6 +194,13 @@ def issue_certificate(
         return x509.load_der_x509_certificate(der.sequence(to_be_signed, algorithm, der.bit_string(signature)))
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise InvalidValue("certificate", f"The certificate cannot be signed: {exc}") from exc
+
+
+def _unique_ids(value: bytes | None) -> bytes:
+    """issuerUniqueID and subjectUniqueID, both the same BIT STRING, or nothing."""
+    if value is None:
+        return b""
+    return der.encode(_ISSUER_UNIQUE_ID, b"\0" + value) + der.encode(_SUBJECT_UNIQUE_ID, b"\0" + value)
 
 
 def _complete(extensions: Iterable[Extension], spki: bytes, issuer: Issuer) -> list[Extension]:
@@ -223,8 +236,9 @@ def self_signed(
     not_before: datetime,
     not_after: datetime,
     digest: str = "sha256",
+    unique_id: bytes | None = None,
 ) -> x509.Certificate:
-    """The certificate that *key* issues to itself for its own signing request.
+    """The certificate that *key* issues to itself for its own signing request; *unique_id* as in `issue_certificate`.
 
     Raises InvalidValue when the request cannot be read or is for another key.
     """
@@ -240,13 +254,8 @@ def self_signed(
         not_before=not_before,
         not_after=not_after,
         digest=digest,
+        unique_id=unique_id,
     )
-
-
-def _signature_algorithm(key: PrivateKey, digest: str) -> bytes:
-    """AlgorithmIdentifier; RSA has NULL parameters, ECDSA none (RFC 3279, RFC 5758)."""
-    parameters = der.encode(der.NULL) if isinstance(key, rsa.RSAPrivateKey) else b""
-    return der.sequence(der.oid(algorithms.signature_oid(key, digest)), parameters)
 
 
 def _time(moment: datetime) -> bytes:

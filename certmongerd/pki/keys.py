@@ -6,12 +6,13 @@ from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
-from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
+from certmongerd.core.model import FIXED_KEY_SIZES, MINIMUM_RSA_BITS, KeyAlgorithm
 from certmongerd.pki import pbes2
 from certmongerd.pki.algorithms import PrivateKey, PublicKey, curve_for, digest_named
+from certmongerd.pki.ml_dsa import MlDsaPrivateKey, MlDsaPublicKey, generate_ml_dsa, has_ml_dsa, ml_dsa_algorithm
 
 __all__ = [
     "KeyFacts",
@@ -23,6 +24,7 @@ __all__ = [
     "public_key_facts",
     "sign",
     "spki_of_key",
+    "supported_algorithms",
 ]
 
 _MAXIMUM_RSA_BITS: Final = 16384
@@ -37,15 +39,18 @@ class KeyFacts:
 
     algorithm: KeyAlgorithm
     bits: int
-    """RSA: modulus size; EC: field size (256, 384, 521)."""
+    """RSA: modulus size; EC: field size (256, 384, 521); others: what `FIXED_KEY_SIZES` says."""
     spki: bytes
     """DER SubjectPublicKeyInfo."""
+    token: str = ""
+    """Name of the token that holds the key; empty for one in a file."""
 
 
 def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
     """Make a key; sizes that are too small are raised to the minimum, EC sizes to the next NIST curve.
 
-    Takes up to seconds for RSA. A size beyond 16384 raises `InvalidValue`: OpenSSL would not verify with it.
+    Takes up to seconds for RSA. A size beyond 16384 raises `InvalidValue`: OpenSSL would not verify with it; so does
+    ML-DSA where the installed libraries do not have it.
     """
     match algorithm:
         case KeyAlgorithm.RSA:
@@ -54,6 +59,17 @@ def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
             return rsa.generate_private_key(public_exponent=65537, key_size=max(bits, MINIMUM_RSA_BITS))
         case KeyAlgorithm.EC:
             return ec.generate_private_key(curve_for(bits))
+        case KeyAlgorithm.ED25519:
+            return ed25519.Ed25519PrivateKey.generate()
+        case KeyAlgorithm.ML_DSA_44 | KeyAlgorithm.ML_DSA_65 | KeyAlgorithm.ML_DSA_87:
+            return generate_ml_dsa(algorithm)
+
+
+def supported_algorithms() -> tuple[KeyAlgorithm, ...]:
+    """The algorithms for which the installed libraries can make keys."""
+    common = (KeyAlgorithm.RSA, KeyAlgorithm.EC, KeyAlgorithm.ED25519)
+    ml_dsa = (KeyAlgorithm.ML_DSA_44, KeyAlgorithm.ML_DSA_65, KeyAlgorithm.ML_DSA_87)
+    return (*common, *ml_dsa) if has_ml_dsa() else common
 
 
 def key_facts(key: PrivateKey) -> KeyFacts:
@@ -61,20 +77,24 @@ def key_facts(key: PrivateKey) -> KeyFacts:
     return _facts(key.public_key(), spki_of_key(key))
 
 
-def public_key_facts(spki: bytes) -> KeyFacts:
-    """Facts of a DER SubjectPublicKeyInfo; `InvalidValue` when it is none of an RSA or EC key."""
+def public_key_facts(spki: bytes, token: str = "") -> KeyFacts:
+    """Facts of a DER SubjectPublicKeyInfo, kept in *token*; `InvalidValue` when it is none of a known kind of key."""
     try:
         key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise InvalidValue("public key", f"The public key cannot be read: {exc}") from exc
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise InvalidValue("public key", "The public key is neither RSA nor EC.")
-    return _facts(key, spki)
+    if not isinstance(key, PublicKey):
+        raise InvalidValue("public key", "The public key is of an unknown kind.")
+    return _facts(key, spki, token)
 
 
-def _facts(key: PublicKey, spki: bytes) -> KeyFacts:
-    algorithm = KeyAlgorithm.RSA if isinstance(key, rsa.RSAPublicKey) else KeyAlgorithm.EC
-    return KeyFacts(algorithm=algorithm, bits=key.key_size, spki=spki)
+def _facts(key: PublicKey, spki: bytes, token: str = "") -> KeyFacts:
+    if isinstance(key, rsa.RSAPublicKey):
+        return KeyFacts(algorithm=KeyAlgorithm.RSA, bits=key.key_size, spki=spki, token=token)
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return KeyFacts(algorithm=KeyAlgorithm.EC, bits=key.key_size, spki=spki, token=token)
+    algorithm = ml_dsa_algorithm(key) if isinstance(key, MlDsaPublicKey) else KeyAlgorithm.ED25519
+    return KeyFacts(algorithm=algorithm, bits=FIXED_KEY_SIZES[algorithm], spki=spki, token=token)
 
 
 def spki_of_key(key: PrivateKey) -> bytes:
@@ -83,7 +103,9 @@ def spki_of_key(key: PrivateKey) -> bytes:
 
 
 def sign(key: PrivateKey, data: bytes, digest: str) -> bytes:
-    """Signature over *data*: PKCS #1 v1.5 with RSA, a DER ECDSA-Sig-Value with EC."""
+    """Signature over *data*: PKCS #1 v1.5 with RSA, a DER ECDSA-Sig-Value with EC; *digest* is for these two."""
+    if isinstance(key, ed25519.Ed25519PrivateKey | MlDsaPrivateKey):
+        return key.sign(data)
     algorithm = digest_named(digest)
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), algorithm)
@@ -118,8 +140,8 @@ def load_private_key(pem: bytes, pin: str | None, location: str = "", *, validat
         raise KeyStoreError(FailureKind.OTHER, location, f"The private key cannot be read: {exc}") from exc
     except UnsupportedAlgorithm as exc:
         raise KeyStoreError(FailureKind.OTHER, location, f"The private key is not supported: {exc}") from exc
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise KeyStoreError(FailureKind.OTHER, location, "The private key is neither RSA nor EC.")
+    if not isinstance(key, PrivateKey):
+        raise KeyStoreError(FailureKind.OTHER, location, "The private key is of an unknown kind.")
     return key
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
-from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.effects import (
     BuildCsr,
     BuildScep,
@@ -39,11 +38,12 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
+from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
@@ -67,6 +67,7 @@ class Actions:
     launcher: Launcher
     submissions: Submissions
     notifier: Notifier
+    ca_certificates: CaCertificates
     settings: Callable[[], Settings]
     find_ca: Callable[[Request], Ca | None]
     other_locations: Callable[[Request], tuple[CaCertLocations, ...]]
@@ -119,7 +120,7 @@ class Actions:
             )
         if facts is None:
             return KeyAbsent()
-        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
+        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
@@ -137,7 +138,13 @@ class Actions:
                 await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
             generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
         facts = generated.facts
-        return KeyGenerated(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, marker=generated.marker)
+        return KeyGenerated(
+            type=facts.algorithm,
+            size=facts.bits,
+            pubkey_info=facts.spki,
+            marker=generated.marker,
+            token=facts.token,
+        )
 
     async def _build_csr(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -158,22 +165,14 @@ class Actions:
                 marker=request.key_next_marker,
                 preserve_as=preserve_as,
                 known_spki=request.key.pubkey_info,
+                user=request.nss_user,
             )
-        return CertSaved(key_swapped=saved.key_swapped)
+        return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
-        ca = self.find_ca(request)
-        own = ca_certificate_files([request.ca_certs], ca, request)
-        if not own:
-            return CaCertsSaved()
-        # What other requests want in the same file goes there too.
-        places = [request.ca_certs, *self.other_locations(request)]
-        files = ca_certificate_files(places, ca, request)
-        store = open_key_store(StorageType.FILE)
-        for path in own:
-            pems = [certificate.pem for certificate in files[path]]
-            async with self.locks.holding([path]):
-                await self.executor.io(store.save_certificates, path, pems)
+        await self.ca_certificates.save(
+            [request.ca_certs], self.other_locations(request), self.find_ca(request), request
+        )
         return CaCertsSaved()
 
     async def _run_hook(self, request: Request, hook: Hook, moment: HookMoment) -> EffectResult:
@@ -201,7 +200,7 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
 
 
 def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker)
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
         challenge = read_challenge(request)
         csr = build_csr(

@@ -28,17 +28,15 @@ from certmongerd.core.ca_machine import (
     Timer,
     step_phase,
 )
-from certmongerd.core.choice import ca_certificate_files
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
-from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook, StorageType
+from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
-from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
+from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, ca_data_environment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
-from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun, Finished
 from certmongerd.runner.registry import CaEntry, Registry
@@ -58,7 +56,7 @@ class CaWorkers:
 
     registry: Registry
     executor: Executor
-    locks: LocationLocks
+    ca_certificates: CaCertificates
     launcher: Launcher
     settings: Callable[[], Settings]
     base_environment: Mapping[str, str]
@@ -199,12 +197,8 @@ class CaWorkers:
                 return FetchFailed(text or f"{phase.value}: the helper ended with status {status}.")
 
     async def _save(self, ca: Ca) -> PhaseEvent:
-        files = ca_certificate_files(self.locations(ca), ca, None)
-        store = open_key_store(StorageType.FILE)
         try:
-            for path, certificates in files.items():
-                async with self.locks.holding([path]):
-                    await self.executor.io(store.save_certificates, path, [c.pem for c in certificates])
+            await self.ca_certificates.save(self.locations(ca), (), ca, None)
         except KeyStoreError as error:
             return DataNotSaved(str(error))
         return DataSaved()

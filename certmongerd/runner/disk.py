@@ -41,7 +41,7 @@ def _look_at_key(request: Request) -> KeyRead | None:
         return None
     if facts is None:
         return None
-    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki)
+    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
 
 def _look_at_cert(request: Request) -> CertRead | None:

@@ -11,12 +11,15 @@ from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
 from certmongerd.core.explain import Fact
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key
-from certmongerd.core.model import Ca, CaCertLocations, KeyRecord, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
 from certmongerd.runner.explanation import explain_request
+from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.submission import Submissions
@@ -38,6 +41,7 @@ class Engine:
     request_workers: RequestWorkers
     ca_workers: CaWorkers
     submissions: Submissions
+    histories: HistoryKeeper
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
@@ -66,8 +70,12 @@ class Engine:
         settings = self.settings()
         return Request(
             id=self.registry.unused_nickname(),
-            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.generation_size),
+            key=KeyRecord(gen_type=settings.key_type, gen_size=settings.key_size(None)),
         )
+
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        """Bits of new keys for a request that asks for an algorithm, but not for a size."""
+        return self.settings().key_size(asked)
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
@@ -77,6 +85,12 @@ class Engine:
     def subscribe(self, listener: ChangeListener) -> None:
         """Report every later change to *listener*."""
         self.registry.subscribe(listener)
+
+    def reconsider(self) -> None:
+        """Let what is being watched be looked at again, after settings changed that say when it is due."""
+        for entry in list(self.registry.requests.values()):
+            if entry.request.state is State.MONITORING and entry.worker is not None:
+                self.request_workers.deliver(entry, Begin())
 
     # Requests
 
@@ -121,7 +135,11 @@ class Engine:
         """Why the request stands where it stands: labels and texts."""
         entry = self.registry.requests[path]
         context = self.registry.context(entry.request)
-        return await self.registry.executor.io(explain_request, entry.request, context, entry.due)
+        return await self.registry.executor.io(explain_request, entry.request, context)
+
+    async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
+        """What happened to the request, oldest first. Raises StateStoreError."""
+        return await self.histories.read(self.registry.requests[path])
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
@@ -203,6 +221,7 @@ class Engine:
 
     async def begin(self) -> None:
         """Work on everything in the table. Raises StateStoreError."""
+        self.tasks.create_task(self.histories.keep(), name="histories")
         for ca_entry in list(self.registry.cas.values()):
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
@@ -218,3 +237,12 @@ class Engine:
             request = adopt_certificate(request, seen.cert)
         self.registry.set_request(entry, request)
         self.request_workers.start(entry, self.tasks)
+
+    def stop(self) -> None:
+        """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""
+        for entry in self.registry.requests.values():
+            if entry.worker is not None:
+                entry.worker.cancel()
+        for ca_entry in self.registry.cas.values():
+            for phase in ca_entry.phases.values():
+                phase.cancel()

@@ -1,7 +1,5 @@
 """Why a request stands where it stands: the machine's facts, and what was or will be sent to a SCEP server."""
 
-from datetime import datetime
-
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
 from certmongerd.core.explain import Fact, explain
 from certmongerd.core.machine_enroll import is_scep_ca
@@ -14,9 +12,9 @@ from certmongerd.scep.caps import Capabilities, choose_cipher, choose_digest
 from certmongerd.scep.describe import describe_certificate, describe_message
 
 
-def explain_request(request: Request, context: Context, due: datetime | None) -> tuple[Fact, ...]:
+def explain_request(request: Request, context: Context) -> tuple[Fact, ...]:
     """Facts about *request*; those about SCEP have labels that begin with `scep `."""
-    facts = explain(request, context, due)
+    facts = explain(request, context)
     ca = context.ca
     if ca is None:
         return facts

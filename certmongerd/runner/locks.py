@@ -2,8 +2,13 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Final
+
+_DATABASE_PREFIX: Final = re.compile("(?:sql|dbm|rdb|extern):(?=/)")
+"""Names the format of an NSS database, not another place."""
 
 
 class LocationLocks:
@@ -37,4 +42,4 @@ class LocationLocks:
 
 
 def _normalised(locations: Iterable[str]) -> set[str]:
-    return {os.path.normpath(location) for location in locations if location}
+    return {os.path.normpath(_DATABASE_PREFIX.sub("", location)) for location in locations if location}

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from certmongerd.config.syslog_priority import priority
 from certmongerd.core.effects import Notice
 from certmongerd.core.errors import InvalidValue, LaunchError
 from certmongerd.core.model import Request
 from certmongerd.runner.announcement import compose
 from certmongerd.runner.process import Launcher
-from certmongerd.runner.syslog_priority import priority
 from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)

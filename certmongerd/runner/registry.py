@@ -56,8 +56,6 @@ class RequestEntry:
     """What is on disk."""
     save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     action: Action = field(default_factory=Idle)
-    due: datetime | None = None
-    """When the request goes on by itself; None when it is busy, or rests."""
     generation: int = 0
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -10,6 +10,7 @@ from certmongerd.core import machine
 from certmongerd.core.effects import Again, Effect, Idle, Wait, has_outside_consequences
 from certmongerd.core.errors import FailureKind, StateStoreError
 from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
+from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State
 from certmongerd.runner.registry import Registry, RequestEntry
@@ -41,6 +42,13 @@ class Performer(Protocol):
         """Do *effect* for *request*. Cancelling it stops the work, leaving nothing half done."""
 
 
+class Chronicler(Protocol):
+    """Remembers what happened to requests."""
+
+    def add(self, entry: RequestEntry, happened: HistoryEntry) -> None:
+        """Remember it; returns at once."""
+
+
 def _must_be_on_disk(entry: RequestEntry) -> bool:
     """Whether the present action may begin only once the request is on disk.
 
@@ -55,9 +63,10 @@ def _must_be_on_disk(entry: RequestEntry) -> bool:
 class RequestWorkers:
     """One task per request. A failing request never disturbs another one."""
 
-    def __init__(self, registry: Registry, performer: Performer) -> None:
+    def __init__(self, registry: Registry, performer: Performer, chronicler: Chronicler) -> None:
         self._registry = registry
         self._performer = performer
+        self._chronicler = chronicler
         # From pre-save to post-save command, requests with such commands exclude one another:
         # one that stops a service must not meet one that starts it.
         self._hooks = asyncio.Lock()
@@ -80,22 +89,31 @@ class RequestWorkers:
         except Exception:
             _log.exception('Request "%s": %s in state %s', entry.request.id, event, entry.request.state.value)
             reason = "An internal error stopped this request; the daemon's log has the details."
-            self._set_action(entry, replace(entry.request, state=State.NEED_GUIDANCE, ca_error=reason), Idle())
+            before = entry.request
+            self._set_action(entry, replace(before, state=State.NEED_GUIDANCE, ca_error=reason), Idle())
+            self._remember(entry, before, event)
             return True
 
     def _step(self, entry: RequestEntry, event: Event) -> bool:
+        before, cause = entry.request, event
         for _ in range(_MOST_STEPS):
             step = machine.step(entry.request, event, self._registry.context(entry.request))
             if not step.accepted:
                 return False
             if not isinstance(step.action, Again):
                 self._set_action(entry, step.request, step.action)
+                self._remember(entry, before, cause)
                 self._announce_saved(entry, saved=step.certificate_saved)
                 return True
             self._registry.set_request(entry, step.request)
             self._announce_saved(entry, saved=step.certificate_saved)
             event = Continue()
         raise RuntimeError("the request's states go round in a circle")
+
+    def _remember(self, entry: RequestEntry, before: Request, cause: Event) -> None:
+        happened = history_entry(before, cause, entry.request, self._registry.clock.now())
+        if happened is not None:
+            self._chronicler.add(entry, happened)
 
     def _announce_saved(self, entry: RequestEntry, *, saved: bool) -> None:
         if saved:
@@ -104,7 +122,6 @@ class RequestWorkers:
     def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
         self._registry.set_request(entry, request)
         entry.action = action
-        entry.due = self._registry.clock.now() + action.delay if isinstance(action, Wait) else None
         entry.generation += 1
         entry.changed.set()
         if entry.effect_task is not None:

@@ -103,8 +103,9 @@ def open_reply(request: Request, ca: Ca, enveloped: bytes) -> Issued:
 
 def _keys(request: Request) -> tuple[PrivateKey, PrivateKey | None]:
     store: KeyStore = open_key_store(request.key_storage.type)
-    candidate = store.private_key(request.key_storage, request.key_next_marker) if request.key_next_marker else None
-    return store.private_key(request.key_storage), candidate
+    storage, marker = request.key_storage, request.key_next_marker
+    candidate = store.private_key(storage, marker, known_spki=request.key_next.pubkey_info) if marker else None
+    return store.private_key(storage, known_spki=request.key.pubkey_info), candidate
 
 
 def _addressees(request: Request) -> list[x509.Certificate]:

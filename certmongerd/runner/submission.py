@@ -1,10 +1,13 @@
 """Handing requests to CAs: external helpers, the internal self-signer, SCEP messages."""
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
+from typing import Final
+
+from cryptography import x509
 
 from certmongerd.busapi.service import ScepQuery
 from certmongerd.config.settings import Settings
@@ -28,6 +31,7 @@ from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
 from certmongerd.pki.issue import self_signed
+from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
 from certmongerd.runner.environment import query_environment, submission_environment
 from certmongerd.runner.executor import Executor
@@ -38,6 +42,8 @@ from certmongerd.runner.scep_exchange import make_messages, make_query, open_ans
 from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)
+
+_UNIQUE_ID_BYTES: Final = 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,9 +111,15 @@ class Submissions:
         await self.registry.persist_ca(entry)
         settings = self.settings()
         start = self.registry.clock.now()
-        return await self.executor.io(
-            _sign_own, request, int(serial, 16), start, settings.selfsign_validity.add_to(start), settings.digest
+        sign = partial(
+            self_signed,
+            serial=int(serial, 16),
+            not_before=start,
+            not_after=settings.selfsign_validity.add_to(start),
+            digest=settings.digest,
+            unique_id=secrets.token_bytes(_UNIQUE_ID_BYTES) if settings.selfsign_populate_unique_id else None,
         )
+        return await self.executor.io(_sign_own, request, sign)
 
     async def build_scep(self, request: Request) -> EffectResult:
         """Make SCEP messages with fresh nonces."""
@@ -147,11 +159,11 @@ class Submissions:
             raise QueryRefused(f'The CA "{ca.id}" cannot be asked: {error}') from error
 
 
-def _sign_own(request: Request, serial: int, start: datetime, end: datetime, digest: str) -> EffectResult:
+def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker)
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
-        certificate = self_signed(request.csr, key, serial=serial, not_before=start, not_after=end, digest=digest)
+        certificate = sign(request.csr, key)
     except InvalidValue as error:
         return Impossible(f"The request cannot be self-signed: {error}")
     return Issued(cert=to_pem(certificate), spki=spki_of(certificate))

@@ -8,7 +8,7 @@ from certmongerd.store.values import HEX, Codec, escape, read_pem, unescape
 
 _BEGIN: Final = "-----BEGIN "
 _END: Final = "-----END "
-_LINE_BREAKS = re.compile(r"[\r\n]+")
+_LINE_BREAKS: Final = re.compile(r"[\r\n]+")
 
 
 def read_certificates(text: str) -> tuple[NamedCertificate, ...]:
@@ -19,12 +19,12 @@ def read_certificates(text: str) -> tuple[NamedCertificate, ...]:
     certificates: list[NamedCertificate] = []
     nickname = ""
     block: list[str] | None = None
-    for line in text.split("\n"):
+    for line in read_pem(text).split("\n"):
         if block is None:
             if line.startswith(_BEGIN):
                 block = [line]
             elif line:
-                nickname = unescape(line)
+                nickname = unescape(_LINE_BREAKS.sub(" ", line))
             continue
         block.append(line)
         if line.startswith(_END):

@@ -16,6 +16,7 @@ from certmongerd.core.model import Ca, Request
 from certmongerd.store.cas import read_ca, write_ca
 from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, write_durably
 from certmongerd.store.format import Record, parse, render
+from certmongerd.store.history import RequestHistories
 from certmongerd.store.requests import read_request, write_request
 
 logger = logging.getLogger(__name__)
@@ -238,11 +239,16 @@ class Repository:
     def __init__(self, requests_dir: Path, cas_dir: Path) -> None:
         self._requests: Final = Shelf(requests_dir, read_request, write_request)
         self._cas: Final = Shelf(cas_dir, read_ca, write_ca)
+        self.histories: Final = RequestHistories(requests_dir)
 
     def prepare(self) -> None:
         """Create the directories and tidy up after a crash; call it with the instance lock held."""
         self._requests.prepare()
         self._cas.prepare()
+        try:
+            self.histories.remove_orphans(os.listdir(self._requests.directory))
+        except OSError as exc:
+            raise StateStoreError(str(self._requests.directory), f"cannot be prepared: {exc.strerror}") from exc
 
     def load(self) -> Loaded:
         """Everything that is stored. A file that cannot be understood is reported and kept."""
@@ -263,8 +269,9 @@ class Repository:
         self._requests.save(name, request)
 
     def delete_request(self, name: str) -> None:
-        """Forget a request."""
+        """Forget a request, and its history."""
         self._requests.delete(name)
+        self.histories.remove(name)
 
     def ca_path(self, name: str) -> Path:
         """The state file of a CA."""

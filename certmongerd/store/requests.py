@@ -13,6 +13,7 @@ from typing import Final
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
+    FIXED_KEY_SIZES,
     CaCertLocations,
     CertificateFacts,
     CertStorage,
@@ -47,6 +48,7 @@ from certmongerd.store.values import (
     STRING,
     TIME,
     TIME_IF_ANY,
+    USAGES,
 )
 
 DEFAULT_EC_BITS: Final = 256
@@ -108,7 +110,7 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("cert_principal", "cert_facts.principal", LIST),
     row("cert_ipaddress", "cert_facts.ip_address", BASE64_ADDRESSES),
     row("cert_ku", "cert_facts.ku", STRING),
-    row("cert_eku", "cert_facts.eku", LIST),
+    row("cert_eku", "cert_facts.eku", USAGES),
     row("cert_is_ca", "cert_facts.is_ca", BOOLEAN),
     row("cert_ca_path_length", "cert_facts.ca_path_length", INTEGER),
     row("cert_crldp", "cert_facts.crldp", LIST),
@@ -128,7 +130,7 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("template_principal", "template.principal", LIST),
     row("template_ipaddress", "template.ip_address", ADDRESSES),
     row("template_ku", "template.ku", STRING),
-    row("template_eku", "template.eku", LIST),
+    row("template_eku", "template.eku", USAGES),
     row("template_is_ca", "template.is_ca", BOOLEAN),
     row("template_ca_path_length", "template.ca_path_length", INTEGER),
     row("template_crldp", "template.crldp", LIST),
@@ -225,6 +227,8 @@ def write_request(request: Request) -> list[Record]:
 
 def _complete_generation(values: dict[str, object]) -> None:
     size = values.get("gen_size")
+    if values.get("gen_type") in FIXED_KEY_SIZES:
+        return
     if not isinstance(size, int) or size <= 0:
         is_ec = values.get("gen_type") is KeyAlgorithm.EC
         values["gen_size"] = DEFAULT_EC_BITS if is_ec else DEFAULT_RSA_BITS

@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from certmongerd.core.model import CaType, KeyAlgorithm, StorageType
 from certmongerd.core.secret import Secret
 from certmongerd.core.states import State, parse_state
+from certmongerd.core.usages import object_identifier
 
 T = TypeVar("T")
 
@@ -75,6 +76,7 @@ def read_mode(text: str) -> int:
 
 
 _NEVER: Final = "19700101000000"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(r"([0-9]{4}|[0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})[^0-9]?")
 
 
@@ -89,9 +91,10 @@ def read_time(text: str) -> datetime | None:
     if len(match[1]) == 2:
         year += 2000 if year < 50 else 1900
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        time = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise Malformed("is not a possible time") from None
+    return time if time != _EPOCH else None
 
 
 def _write_time_if_any(value: datetime | None) -> str:
@@ -132,6 +135,11 @@ def write_list(elements: tuple[str, ...]) -> str:
     return ",".join([escape(element) for element in elements if element])
 
 
+def _read_usages(text: str) -> tuple[str, ...]:
+    """Object identifiers; clients of certmonger leave some of them as names. What is neither is kept."""
+    return tuple(object_identifier(element) or element for element in read_list(text))
+
+
 def read_hex(text: str) -> bytes:
     """Hexadecimal digits in either case."""
     try:
@@ -156,9 +164,12 @@ def _write_base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+_CARRIAGE_RETURNS = re.compile(r"\r+(?=\n|\Z)")
+
+
 def read_pem(text: str) -> str:
     """PEM text with LF line ends and exactly one at the end."""
-    lines = text.replace("\r\n", "\n").strip("\n")
+    lines = _CARRIAGE_RETURNS.sub("", text).strip("\n")
     return lines + "\n" if lines else ""
 
 
@@ -171,7 +182,7 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return text.isascii()  # the zone of an IPv6 address may be anything
 
 
 def _read_address(text: str) -> str:
@@ -190,7 +201,9 @@ def _read_addresses(text: str) -> tuple[str, ...]:
 
 
 def _write_base64_addresses(addresses: tuple[str, ...]) -> str:
-    return write_list(tuple(_write_base64(address.encode()) for address in addresses if address))
+    # What is no address stays as it was found: a reader decodes nothing else.
+    texts = (_write_base64(text.encode("ascii")) if _is_address(text) else text for text in addresses)
+    return write_list(tuple(texts))
 
 
 def _read_location(text: str) -> str:
@@ -210,7 +223,7 @@ def _write_secret(secret: Secret | None) -> str:
     return secret.reveal() if secret is not None else ""
 
 
-_ALGORITHMS: Final = {"RSA": KeyAlgorithm.RSA, "EC": KeyAlgorithm.EC, "ECDSA": KeyAlgorithm.EC}
+_ALGORITHMS: Final = {item.value.upper(): item for item in KeyAlgorithm} | {"ECDSA": KeyAlgorithm.EC}
 
 
 def _read_algorithm(text: str) -> KeyAlgorithm | None:
@@ -271,6 +284,7 @@ TIME: Final = Codec(read_time, _write_time)
 TIME_IF_ANY: Final = Codec(read_time, _write_time_if_any)
 EPOCH_SECONDS_IF_ANY: Final = Codec(_read_issue_time, _write_issue_time)
 LIST: Final = Codec(read_list, write_list)
+USAGES: Final = Codec(_read_usages, write_list)
 HEX: Final = Codec(read_hex, _write_hex)
 BASE64: Final = Codec(read_base64, _write_base64)
 PEM: Final = Codec(read_pem, _write_pem, is_block=True)

@@ -94,7 +94,7 @@ def _set(client: Client, path: str, prop: str, value: str, what: str) -> None:
         client.set_ca_text(path, prop, value)
     except CommandFailed as exc:
         client.remove_ca(path)
-        raise CommandFailed(*exc.lines, f"Error setting {what}.") from exc
+        raise CommandFailed(*exc.lines, f"Error setting {what}.", status=exc.status) from exc
 
 
 def run(context: Context) -> int:

@@ -14,6 +14,6 @@ HIDDEN: Final = ()
 def run(context: Context) -> int:
     """Print the certificate, PEM; the request names the server and has the certificate to ask with."""
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
+        entry = choose_request(context.options, context.tell, client)
         context.out.write(client.scep_certificate(entry.path, context.options.text("serial") or ""))
     return 0

@@ -14,6 +14,6 @@ HIDDEN: Final = ()
 def run(context: Context) -> int:
     """Print the list, PEM."""
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
+        entry = choose_request(context.options, context.tell, client)
         context.out.write(client.scep_crl(entry.path))
     return 0

@@ -24,7 +24,7 @@ def run(context: Context) -> int:
         raise UsageError("None of ID or database directory and nickname or certificate file specified.")
     status = 0
     with context.client() as client:
-        entries = client.requests()
+        entries = client.requests(named=selection.nickname)
         if is_particular:
             entries = [find_or_fail(selection, entries, show_help=False)]
         if context.ca_name is not None:

@@ -36,7 +36,7 @@ def run(context: Context, *, member: str = "resubmit") -> int:
         values["NICKNAME"] = text(new_nickname)
     with context.client() as client:
         check_key_type(options, client)
-        entry = find_or_fail(selection, client.requests(), show_help=True)
+        entry = find_or_fail(selection, client.requests(named=selection.nickname), show_help=True)
         ca_name = options.text("ca")
         if ca_name is not None:
             values["CA"] = Variant("o", client.find_ca(ca_name).path)

@@ -56,7 +56,7 @@ def run(context: Context) -> int:
     if nickname is not None:
         values["NICKNAME"] = text(nickname)
     with context.client() as client:
-        entries = client.requests()
+        entries = client.requests(named=selection.nickname)
         entry = selection.find(entries)
         if entry is None and selection.nickname is not None:
             find_or_fail(selection, entries, show_help=True)

@@ -40,7 +40,7 @@ def run(context: Context) -> int:
             selection, nothing="None of ID or database directory and nickname or certificate file specified."
         )
     with context.client() as client:
-        entry = selection.find(client.requests())
+        entry = selection.find(client.requests(named=selection.nickname))
         if entry is None:
             raise CommandFailed(NO_MATCH)
         if not client.remove_request(entry.path):

@@ -14,7 +14,7 @@ HIDDEN: Final = ()
 def run(context: Context) -> int:
     """Print what the daemon knows about one request, a fact a line."""
     with context.client() as client:
-        entry = choose_request(context.options, context.tell, client.requests())
+        entry = choose_request(context.options, context.tell, client)
         facts = client.explain_request(entry.path)
     context.tell(f"Request ID '{entry.nickname}':")
     for label, text in facts:

@@ -19,9 +19,8 @@ from certmonger_helpers.credentials import Credentials, decode_credentials, enco
 from certmonger_helpers.protocol import Unconfigured, Unreachable
 from certmongerd.config.durations import Duration
 from certmongerd.core.errors import InvalidValue
-from certmongerd.core.model import KeyAlgorithm
+from certmongerd.core.model import DEFAULT_RSA_BITS, KeyAlgorithm
 from certmongerd.pki import der
-from certmongerd.pki.algorithms import PrivateKey
 from certmongerd.pki.issue import (
     MAX_SERIAL,
     Issuer,
@@ -34,7 +33,6 @@ from certmongerd.pki.keys import generate_private_key, spki_of_key
 from certmongerd.store.files import write_durably
 
 NAME: Final = "Local Signing Authority"
-KEY_BITS: Final = 2048
 _COMMON_NAME: Final = "2.5.4.3"
 _MAX_SERIAL_FILE_BYTES: Final = 256
 
@@ -45,6 +43,14 @@ class Authority:
 
     directory: Path
     validity: Duration
+    """Life of issued certificates, which never outlive the CA's current one."""
+    ca_validity: Duration
+    """Life of the next certificate of the CA; after half of it another one follows."""
+    key_type: KeyAlgorithm = KeyAlgorithm.RSA
+    """Algorithm of the CA's next key; one that exists is used until the CA is renewed."""
+    key_bits: int = DEFAULT_RSA_BITS
+    has_unique_ids: bool = False
+    """Whether the CA's own certificate gets issuer and subject unique identifiers."""
 
     def issue(self, request: SigningRequest, now: datetime) -> x509.Certificate:
         """Issue a certificate; its number counts as used before it exists.
@@ -113,7 +119,7 @@ class Authority:
 
     def _certify(self, name_der: bytes, serial: int, now: datetime, older: tuple[x509.Certificate, ...]) -> Credentials:
         """Make a new key and its certificate, and store them before the older certificates."""
-        key = _generate_key()
+        key = generate_private_key(self.key_type, self.key_bits)
         spki = spki_of_key(key)
         certificate = issue_certificate(
             subject_der=name_der,
@@ -122,7 +128,8 @@ class Authority:
             issuer=Issuer(name_der=name_der, key=key, identifier=key_identifier(spki)),
             serial=serial,
             not_before=now,
-            not_after=self.validity.add_to(now),
+            not_after=self.ca_validity.add_to(now),
+            unique_id=uuid.uuid4().bytes if self.has_unique_ids else None,
         )
         credentials = Credentials(key=key, certificates=(certificate, *older))
         self._write("creds", encode_credentials(credentials, NAME))
@@ -150,11 +157,6 @@ class Authority:
             write_durably(path, data)
         except OSError as exc:
             raise Unreachable(f"{path} cannot be written: {exc.strerror}") from exc
-
-
-def _generate_key() -> PrivateKey:
-    """A key for the CA."""
-    return generate_private_key(KeyAlgorithm.RSA, KEY_BITS)
 
 
 def _issuer(credentials: Credentials) -> Issuer:

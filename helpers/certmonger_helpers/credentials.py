@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.serialization import NoEncryption, load_der_
 
 from certmongerd.core.errors import InvalidValue
 from certmongerd.pki import der
-from certmongerd.pki.algorithms import PrivateKey
 from certmongerd.pki.der import DerError, Element
 
 _DATA: Final = "1.2.840.113549.1.7.1"
@@ -50,7 +49,7 @@ class Credentials:
     That is the order that certmonger's own helper keeps and shows.
     """
 
-    key: PrivateKey
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     certificates: tuple[x509.Certificate, ...]
 
 

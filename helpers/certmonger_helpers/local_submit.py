@@ -24,10 +24,11 @@ from certmonger_helpers.protocol import (
     build_parser,
     run,
 )
-from certmongerd.config.durations import Duration
+from certmongerd.config.durations import Duration, parse_duration
 from certmongerd.config.load import load_settings, parse_settings
 from certmongerd.config.paths import CONFIG_FILE_NAME
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
 from certmongerd.pki.issue import (
     Issuer,
     UnprovenRequest,
@@ -41,6 +42,9 @@ from certmongerd.pki.keys import spki_of_key
 DEFAULT_DIRECTORY: Final = "/var/lib/certmonger/local"
 DEFAULT_CONFIG_DIRECTORY: Final = "/etc/certmonger"
 _ONE_YEAR: Final = Duration(years=1)
+_KEY_TYPES: Final = {"rsa": KeyAlgorithm.RSA, "ec": KeyAlgorithm.EC}
+_EC_BITS: Final = (256, 384, 521)
+_MAX_RSA_BITS: Final = 16384
 _WARM_UP_BITS: Final = 1024
 _EMPTY_NAME: Final = b"\x30\x00"
 
@@ -99,10 +103,44 @@ def warm_up() -> None:
 
 
 def _authority(given: HelperInput, options: argparse.Namespace) -> Authority:
-    """The CA, with the validity that certmonger.conf says."""
-    loaded = load_settings(Path(given.config_dir or DEFAULT_CONFIG_DIRECTORY) / CONFIG_FILE_NAME)
+    """The CA as the options say, and certmonger.conf where they say nothing. Raises Unconfigured."""
+    settings = load_settings(Path(given.config_dir or DEFAULT_CONFIG_DIRECTORY) / CONFIG_FILE_NAME).settings
     directory = options.ca_data_directory or given.local_ca_dir or DEFAULT_DIRECTORY
-    return Authority(directory=Path(directory), validity=loaded.settings.local_validity or _ONE_YEAR)
+    validity = _lifetime(options.validity, "--validity") or settings.local_validity or _ONE_YEAR
+    ca_validity = _lifetime(options.ca_validity, "--ca-validity") or settings.local_ca_validity
+    key_type = _KEY_TYPES[options.ca_key_type] if options.ca_key_type else settings.local_key_type
+    configured = settings.local_ec_key_size if key_type is KeyAlgorithm.EC else settings.local_rsa_key_size
+    key_bits = configured if options.ca_key_size is None else options.ca_key_size
+    _check_size(key_type, key_bits)
+    return Authority(
+        directory=Path(directory),
+        validity=validity,
+        ca_validity=ca_validity or validity,
+        key_type=key_type,
+        key_bits=key_bits,
+        has_unique_ids=settings.selfsign_populate_unique_id,
+    )
+
+
+def _lifetime(text: str, option: str) -> Duration | None:
+    """The duration *text*; None for an empty one. Raises Unconfigured for what is none."""
+    if not text:
+        return None
+    try:
+        duration = parse_duration(text)
+    except InvalidValue as exc:
+        raise Unconfigured(f"{option}: {exc.reason}") from exc
+    if not duration:
+        raise Unconfigured(f"{option}: a certificate has to be valid for some time")
+    return duration
+
+
+def _check_size(key_type: KeyAlgorithm, bits: int) -> None:
+    """Raise Unconfigured for a size that keys of *key_type* do not have."""
+    if key_type is KeyAlgorithm.EC and bits not in _EC_BITS:
+        raise Unconfigured(f"--ca-key-size: EC keys have 256, 384 or 521 bits, not {bits}")
+    if key_type is KeyAlgorithm.RSA and not MINIMUM_RSA_BITS <= bits <= _MAX_RSA_BITS:
+        raise Unconfigured(f"--ca-key-size: RSA keys have {MINIMUM_RSA_BITS} to {_MAX_RSA_BITS} bits here, not {bits}")
 
 
 def _now() -> datetime:
@@ -111,7 +149,7 @@ def _now() -> datetime:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    """The command line of certmonger's own helper."""
+    """The command line of certmonger's own helper, and how the CA is to be made."""
     parser.add_argument(
         "-d",
         "--ca-data-directory",
@@ -119,6 +157,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="",
         help=f"where the CA keeps its key, certificates and serial number (default: {DEFAULT_DIRECTORY})",
     )
+    parser.add_argument("--validity", metavar="TIME", default="", help="life of issued certificates, for example 90d")
+    parser.add_argument(
+        "--ca-validity", metavar="TIME", default="", help="life of the CA's next certificate, for example 10y"
+    )
+    parser.add_argument(
+        "--ca-key-type", metavar="TYPE", type=str.lower, choices=_KEY_TYPES, help="rsa or ec, for the CA's next key"
+    )
+    parser.add_argument("--ca-key-size", metavar="BITS", type=int, help="size of the CA's next key")
     parser.add_argument("csr_file", metavar="csrfile", nargs="?", help="file with the signing request (PEM)")
 
 

@@ -18,7 +18,7 @@ from cli.transcripts import Transcript, fill, fold_helper_lines, output_pattern,
 
 DAEMONS = (ORIGINAL, OWN)
 SCENARIOS = scenarios()
-AS_NOBODY = (sys.executable, str(Path(__file__).parent / "as_nobody.py"))
+AS_NOBODY = (sys.executable, str(Path(__file__).parent / "as_another_user.py"), "nobody")
 ONLY = {"nss": "certmonger", "temporary": "certmongerd"}
 """Scenarios for one daemon: one has no NSS databases, the other is not the one that the client starts itself."""
 WITHOUT_DAEMON = {"bus", "temporary"}
@@ -48,20 +48,26 @@ SAME_AS = {
 }
 """Wrong too: a name in another case is found and then shows nothing, and a token's name is not looked at."""
 
+NEWER_STATUS = {33: 2, 61: 2, 62: 2, 63: 2}
+"""certmonger 0.79.20 tells duplicates by the exit status."""
+
 REASON_AFTER = "\tstatus: NEED_GUIDANCE\n"
 """certmongerd tells as ca-error why it needs guidance, where certmonger is silent when the CA gave no reason."""
 ADDED_LINES = re.compile(
-    r"\t(?:.* thumbprint \(SHA256\)|SCEP RA certificate thumbprint \(.*\)|SCEP capabilities): .*\n"
+    r"\t(?:(?:key|certificate) (?:owner|permissions)|.* thumbprint \(SHA256\)|next attempt"
+    r"|SCEP RA certificate thumbprint \(.*\)|SCEP capabilities): .*\n"
 )
 """What getcert shows beyond the recorded program."""
 IDENTITY = "(certmongerd "
 """certmongerd's helpers name their own program in a CA's identification."""
 
+MORE_KEY_TYPES = " Ed25519 ML-DSA-44 ML-DSA-65 ML-DSA-87"
+
 
 def as_certmonger_would(text: str) -> str:
-    """Output without what certmongerd tells on purpose beyond certmonger: one reason, and its own name."""
+    """Output without what certmongerd tells on purpose beyond certmonger: a reason, its own name, kinds of keys."""
     without_reasons = re.sub(rf"({re.escape(REASON_AFTER)})\tca-error: .*\n", r"\1", text)
-    return without_reasons.replace(IDENTITY, "(certmonger ")
+    return without_reasons.replace(IDENTITY, "(certmonger ").replace(MORE_KEY_TYPES, "")
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class Player:
         elif transcript.is_defect:
             corrected, status = CORRECTED[transcript.number]
             transcript = replace(transcript, stdout=corrected, exit=status, stderr=())
+        transcript = replace(transcript, exit=NEWER_STATUS.get(transcript.number, transcript.exit))
         name, _, value = fill(transcript.env, self.known()).partition("=")
         argv = self.argv(transcript.command)
         finished = self.rig.run(

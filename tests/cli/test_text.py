@@ -89,6 +89,18 @@ def test_verbose_adds_requested_addresses_and_the_places_of_ca_certificates() ->
     ]
 
 
+def test_owner_and_permissions_are_shown_where_they_are_set() -> None:
+    plain = list(request_lines(entry_of(FULL), LOCAL, utc=True, verbose=False))
+    values = {**FULL, "key-owner": "root:ssl", "key-perms": 0o640, "cert-owner": "root", "cert-perms": 0o644}
+    shown = list(request_lines(entry_of(values), LOCAL, utc=True, verbose=False))
+    assert [line for line in shown if line not in plain] == [
+        "\tkey owner: root:ssl",
+        "\tkey permissions: 0640",
+        "\tcertificate owner: root",
+        "\tcertificate permissions: 0644",
+    ]
+
+
 def test_a_request_without_key_and_certificate_is_shown_as_recorded() -> None:
     values = {
         "nickname": "nokey",
@@ -186,3 +198,13 @@ def test_the_ca_of_a_request_is_found_below_the_right_node() -> None:
     assert entry_of(FULL).ca_path == LOCAL.path
     assert entry_of({"ca": LOCAL.path}).ca_path == LOCAL.path
     assert entry_of({}).ca_path == ""
+
+
+def test_what_goes_on_by_itself_says_when() -> None:
+    failed = RequestEntry("", Properties(FULL), Properties({"next-attempt": NOT_BEFORE, "attempts": 3}))
+    renewed = RequestEntry("", Properties(FULL), Properties({"next-attempt": NOT_BEFORE, "attempts": 0}))
+    rests = RequestEntry("", Properties(FULL), Properties({"next-attempt": 0, "attempts": 3}))
+    line = "\tnext attempt: 2024-01-15 12:00:00 UTC"
+    assert f"{line} (failed so far: 3)" in request_lines(failed, LOCAL, utc=True, verbose=False)
+    assert line in request_lines(renewed, LOCAL, utc=True, verbose=False)
+    assert "next attempt" not in "".join(request_lines(rests, LOCAL, utc=True, verbose=False))

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from certmongerd.core.effects import Effect
 from certmongerd.core.errors import StateStoreError
 from certmongerd.core.events import EffectResult
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Ca, Request
+from certmongerd.runner.registry import RequestEntry
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -65,3 +67,13 @@ class ScriptedPerformer:
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         self.asked.append((request.id, effect))
         return await self.answer(request, effect)
+
+
+@dataclass
+class RememberedHistory:
+    """Keeps what happened, by the request's nickname."""
+
+    happened: list[tuple[str, HistoryEntry]] = field(default_factory=list)
+
+    def add(self, entry: RequestEntry, happened: HistoryEntry) -> None:
+        self.happened.append((entry.request.id, happened))

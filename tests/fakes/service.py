@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from certmongerd.api import CA_PATH_PREFIX, REQUEST_PATH_PREFIX
 from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.core.errors import QueryRefused, StateStoreError
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
-from certmongerd.core.model import Ca, Request
+from certmongerd.core.model import Ca, KeyAlgorithm, Request
 from certmongerd.core.states import State
 
 
@@ -45,6 +47,9 @@ class FakeService:
 
     def new_request(self) -> Request:
         return Request(id=Nickname(f"2026112311{self._request_number:04}"))
+
+    def key_size(self, asked: KeyAlgorithm) -> int:
+        return 521 if asked is KeyAlgorithm.EC else 2048
 
     def notification(self) -> tuple[str, str]:
         return "SYSLOG", "daemon.notice"
@@ -94,6 +99,16 @@ class FakeService:
 
     async def explain_request(self, path: ObjectPath) -> tuple[tuple[str, str], ...]:
         return (("state", self._requests[path].state.value),)
+
+    async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
+        state = self._requests[path].state.value
+        now = datetime(2026, 11, 23, 11, tzinfo=UTC)
+        return (
+            HistoryEntry(at=now, event="begin", state=state),
+            HistoryEntry(
+                at=now, event="unreachable", state=state, attempts=2, error="no", due=now + timedelta(minutes=1)
+            ),
+        )
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         del path

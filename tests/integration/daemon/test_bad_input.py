@@ -56,7 +56,7 @@ def test_a_nickname_is_used_once_only(daemon: DaemonUnderTest) -> None:
     assert daemon.request("taken", ca="SelfSign").returncode == 0
     files = ["-f", str(daemon.certs / "other.crt"), "-k", str(daemon.certs / "other.key")]
     done = daemon.getcert("request", "-I", "TAKEN", "-c", "SelfSign", *files)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == 'There is already a request with the nickname "taken".\n'
 
 

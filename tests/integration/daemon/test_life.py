@@ -25,6 +25,27 @@ def test_a_signal_ends_the_daemon_whatever_is_under_way(make_daemon: MakeDaemon,
     assert not daemon.socket.exists()
 
 
+def test_a_submission_that_the_end_cuts_off_is_made_again_after_the_start(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    began = daemon.root / "began"
+    daemon.add_helper("slow", f"if [ -e {began} ]; then exit 2; fi; touch {began}; exec sleep 600")
+    files = ["-f", str(daemon.certs / "web.crt"), "-k", str(daemon.certs / "web.key")]
+    assert daemon.getcert("request", "-I", "web", "-c", "slow", *files).returncode == 0
+    deadline = time.monotonic() + 30
+    while not began.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    assert daemon.stop() == 0
+    daemon.start()
+
+    # The helper ended by a signal; had that counted as its answer, the request would be stuck in NEED_GUIDANCE.
+    while daemon.listing("web")["status"] != "CA_REJECTED":
+        assert time.monotonic() < deadline, daemon.listing("web")
+        time.sleep(0.05)
+
+
 def test_requests_survive_a_restart(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon()
     daemon.start()

@@ -3,20 +3,16 @@
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from local_ca import CSR, KEY, ORIGINAL, OURS, LocalCa
 
 from certmonger_helpers.authority import Authority
 from certmonger_helpers.credentials import decode_credentials
@@ -24,76 +20,16 @@ from certmonger_helpers.protocol import Unreachable
 from certmongerd.config.durations import Duration
 from certmongerd.pki.issue import parse_request
 
-ORIGINAL: Final = "/usr/lib/certmonger/local-submit"
-OURS: Final = (sys.executable, "-I", "-m", "certmonger_helpers.local_submit")
-KEY: Final = ec.generate_private_key(ec.SECP256R1())
-CSR: Final = (
-    x509.CertificateSigningRequestBuilder()
-    .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web.example.org")]))
-    .sign(KEY, hashes.SHA256())
-    .public_bytes(Encoding.PEM)
-    .decode()
-)
-
-
-@dataclass
-class LocalCa:
-    """A directory and the two programs that can work in it."""
-
-    directory: Path
-    config: Path
-
-    def run(self, *argv: str, program: tuple[str, ...] = OURS, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a helper the way the daemon does."""
-        env = {
-            "PATH": "/usr/bin:/bin",
-            "CERTMONGER_CONFIG_DIR": str(self.config),
-            "CERTMONGER_LOCAL_CA_DIR": str(self.directory),
-            **{f"CERTMONGER_{name}": value for name, value in variables.items()},
-        }
-        return subprocess.run(
-            [*program, *argv],
-            check=False,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def issue(self, program: tuple[str, ...] = OURS) -> x509.Certificate:
-        """A certificate."""
-        done = self.run(program=program, OPERATION="SUBMIT", CSR=CSR)
-        assert done.returncode == 0, done.stdout
-        return x509.load_pem_x509_certificate(done.stdout.encode())
-
-    def roots(self, program: tuple[str, ...] = OURS) -> list[tuple[str, x509.Certificate]]:
-        """Nicknames and certificates as fetched."""
-        done = self.run(program=program, OPERATION="FETCH-ROOTS")
-        assert done.returncode == 0, done.stdout
-        blocks = done.stdout.split("-----END CERTIFICATE-----\n")
-        assert blocks.pop() == ""
-        pairs = [block.split("\n", 1) for block in blocks]
-        return [
-            (name, x509.load_pem_x509_certificate(f"{pem}-----END CERTIFICATE-----\n".encode())) for name, pem in pairs
-        ]
-
-    @property
-    def serial(self) -> str:
-        """The content of the file."""
-        return (self.directory / "serial").read_text()
+LIFE: Final = Duration(seconds=1000)
 
 
 @pytest.fixture
 def ca(tmp_path: Path) -> LocalCa:
-    """An empty directory and a configuration without settings."""
-    for name in ("ca", "config"):
-        (tmp_path / name).mkdir()
-    return LocalCa(tmp_path / "ca", tmp_path / "config")
+    return LocalCa.below(tmp_path)
 
 
 def authority(ca: LocalCa) -> Authority:
-    return Authority(directory=ca.directory, validity=Duration(seconds=1000))
+    return Authority(directory=ca.directory, validity=LIFE, ca_validity=LIFE)
 
 
 def test_an_empty_directory_becomes_a_ca(ca: LocalCa) -> None:
@@ -301,7 +237,7 @@ def test_a_missing_directory_is_reported(ca: LocalCa, tmp_path: Path) -> None:
 def test_a_directory_that_takes_no_files_is_reported() -> None:
     full = Path("/proc/self")  # nobody can create files here, root neither
     with pytest.raises(Unreachable):
-        Authority(directory=full, validity=Duration(years=1)).certificates(datetime.now(UTC))
+        Authority(directory=full, validity=LIFE, ca_validity=LIFE).certificates(datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

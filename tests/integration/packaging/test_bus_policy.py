@@ -1,5 +1,6 @@
 """The system bus policy, enforced by a dbus-daemon of our own with the daemon on it."""
 
+import grp
 import os
 import pwd
 import shutil
@@ -20,6 +21,7 @@ from certmongerd.api import (
     DBUS_NAME,
     DBUS_PATH,
     INTROSPECTABLE_INTERFACE,
+    OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     ROOT_INTERFACE,
     ROOT_PATH,
@@ -28,6 +30,8 @@ from certmongerd.busapi.blocking import BlockingConnection, BusError
 from certmongerd.busapi.transport import Variant
 
 PROJECT = Path(__file__).parents[3]
+AS_ANOTHER = PROJECT / "tests" / "cli" / "as_another_user.py"
+READERS = PROJECT / "dbus" / "readers.conf.example"
 POLICY = PROJECT / "dbus" / "org.fedorahosted.certmonger.conf"
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
@@ -50,9 +54,12 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Config
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
   <include>{policy}</include>
+  <include>{readers}</include>
 </busconfig>
 """
 STRANGER = pwd.getpwnam("nobody")
+READER = pwd.getpwnam("mail")
+READERS_GROUP = grp.getgrgid(READER.pw_gid).gr_name
 
 needs_root = pytest.mark.usefixtures("as_root")
 
@@ -64,10 +71,10 @@ def as_root() -> None:
 
 
 @contextmanager
-def acting_as_a_stranger() -> Iterator[None]:
-    """Connections opened inside belong to an unprivileged user."""
-    os.setegid(STRANGER.pw_gid)
-    os.seteuid(STRANGER.pw_uid)
+def acting_as(user: pwd.struct_passwd) -> Iterator[None]:
+    """Connections opened inside belong to *user*."""
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
     try:
         yield
     finally:
@@ -117,13 +124,16 @@ def bus(as_root: None) -> Iterator[str]:
     root.chmod(0o755)
     path, config = root / "socket", root / "bus.conf"
     shutil.copy(POLICY, root / "policy.conf")
-    config.write_text(BUS_CONFIG.format(socket=path, policy=root / "policy.conf"))
+    readers = READERS.read_text().replace('group="certmonger-readers"', f'group="{READERS_GROUP}"')
+    (root / "readers.conf").write_text(readers)
+    config.write_text(BUS_CONFIG.format(socket=path, policy=root / "policy.conf", readers=root / "readers.conf"))
     address = f"unix:path={path}"
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "DBUS_SYSTEM_BUS_ADDRESS": address}
     environment["CERTMONGER_SYSTEM_LOCK_FILE"] = str(root / "lock")
     for name in ("CONFIG", "REQUESTS", "CAS", "LOCAL_CA"):
         (root / name).mkdir()
         environment[f"CERTMONGER_{name}_DIR"] = str(root / name)
+    (root / "CONFIG" / "certmonger.conf").write_text(f"[access]\nreader_group = {READERS_GROUP}\n")
     bus_argv = ("dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile")
     daemon_argv = (str(Path(sys.executable).with_name("certmongerd")), "-S", "-n")
     logs = root / "bus.log", root / "daemon.log"
@@ -155,7 +165,7 @@ def test_root_may_call_the_daemon(bus: str) -> None:
     ],
 )
 def test_another_user_may_not_call_it(bus: str, interface: str | None, member: str) -> None:
-    with acting_as_a_stranger():
+    with acting_as(STRANGER):
         stranger = connect(bus)
     with stranger, pytest.raises(BusError) as refused:
         stranger.call(BUS_NAME, ROOT_PATH, interface, member, timeout_s=5)
@@ -164,7 +174,7 @@ def test_another_user_may_not_call_it(bus: str, interface: str | None, member: s
 
 @needs_root
 def test_another_user_may_not_take_the_name(bus: str) -> None:
-    with acting_as_a_stranger():
+    with acting_as(STRANGER):
         stranger = connect(bus)
     with stranger, pytest.raises(BusError) as refused:
         stranger.call(DBUS_NAME, DBUS_PATH, DBUS_NAME, "RequestName", "su", (BUS_NAME, 0))
@@ -174,7 +184,7 @@ def test_another_user_may_not_take_the_name(bus: str) -> None:
 @needs_root
 def test_changes_are_announced_to_root_only(bus: str) -> None:
     rule = f"type='signal',interface='{PROPERTIES_INTERFACE}'"
-    with acting_as_a_stranger():
+    with acting_as(STRANGER):
         stranger = connect(bus)
     with stranger, connect(bus) as root:
         stranger.add_match(rule)
@@ -186,3 +196,34 @@ def test_changes_are_announced_to_root_only(bus: str) -> None:
         seen_by_stranger = [signal.path for signal in iter(lambda: stranger.next_signal(0.2), None)]
     assert ca in seen_by_root
     assert ca not in seen_by_stranger
+
+
+@needs_root
+def test_members_of_the_readers_group_may_list_and_change_nothing(bus: str) -> None:
+    with acting_as(READER):
+        reader = connect(bus)
+    with reader, connect(bus) as root:
+        assert reader.call(BUS_NAME, ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
+        (ca,) = reader.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", ("local",))
+        for path, interface, member, signature, arguments in (
+            (ROOT_PATH, ROOT_INTERFACE, "remove_known_ca", "o", (ca,)),
+            (ca, CA_INTERFACE, "refresh", "", ()),
+            (ca, PROPERTIES_INTERFACE, "Set", "ssv", (CA_INTERFACE, "is-default", Variant("b", True))),
+        ):
+            with pytest.raises(BusError) as refused:
+                reader.call(BUS_NAME, str(path), interface, member, signature, arguments)
+            assert refused.value.name == ACCESS_DENIED
+        assert (ca,) == root.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", ("local",))
+
+
+@needs_root
+def test_a_member_of_the_readers_group_lists_with_getcert(bus: str) -> None:
+    run = subprocess.run(
+        (sys.executable, str(AS_ANOTHER), READER.pw_name, "getcert", "list-cas", "-S"),
+        env={"PATH": os.environ["PATH"], "DBUS_SYSTEM_BUS_ADDRESS": bus},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert (run.returncode, "CA 'local':" in run.stdout) == (0, True), run.stderr

@@ -78,8 +78,18 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
         "/usr/bin/ipa-getcert",
         "/usr/lib/certmonger/scep-submit",
         "/usr/lib/certmonger/local-submit",
+        "/usr/lib/certmonger/ipa-submit",
         "/usr/lib/certmonger/certmonger-session",
         "/lib/systemd/system/certmonger.service",
+        "/usr/share/man/man1/getcert-request.1.gz",
+        "/usr/share/man/man1/ipa-getcert.1.gz",
+        "/usr/share/man/man5/certmonger.conf.5.gz",
+        "/usr/share/man/man8/certmonger.8.gz",
+        "/usr/share/man/man8/certmonger-scep-submit.8.gz",
+        "/usr/share/bash-completion/completions/getcert",
+        "/usr/share/bash-completion/completions/ipa-getcert",
+        "/usr/share/zsh/vendor-completions/_getcert",
+        "/usr/share/fish/vendor_completions.d/getcert.fish",
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("/etc/", "/var/"))]

@@ -3,15 +3,15 @@
 import os
 import re
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from certmonger_under_test import Certmonger
 
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname
 from certmongerd.core.model import Ca, CertStorage, KeyStorage, Request, StorageType, Template
 from certmongerd.core.states import State
@@ -20,86 +20,12 @@ from certmongerd.store.repository import Repository
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SAMPLES = Path(__file__).parents[2] / "data" / "store"
-LIMIT_S = 30.0
-
-BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>
-"""
 
 
-@dataclass
-class Certmonger:
-    """certmonger's daemon and client with directories of their own."""
-
-    root: Path
-    process: subprocess.Popen[bytes] | None = None
-    bus: subprocess.Popen[bytes] | None = None
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-            "HOME": str(self.root),
-            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={self.root}/bus",
-            "CERTMONGER_CONFIG_DIR": str(self.root),
-            "CERTMONGER_REQUESTS_DIR": str(self.root / "requests"),
-            "CERTMONGER_CAS_DIR": str(self.root / "cas"),
-            "CERTMONGER_LOCAL_CA_DIR": str(self.root / "local"),
-            "CERTMONGER_TMPDIR": str(self.root),
-            "CERTMONGER_SYSTEM_LOCK_FILE": str(self.root / "lock"),
-        }
-
-    def repository(self) -> Repository:
-        repository = Repository(self.root / "requests", self.root / "cas")
-        repository.prepare()
-        return repository
-
-    def start(self) -> None:
-        (self.root / "local").mkdir(exist_ok=True)
-        config = self.root / "bus.conf"
-        config.write_text(BUS.format(socket=self.root / "bus"))
-        self.bus = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork"])
-        self._wait((self.root / "bus").exists)
-        with (self.root / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                ["certmonger", "-s", "-n", "-d", "3"], env=self.environment, stdout=log, stderr=log
-            )
-        self._wait(lambda: self.getcert("list-cas").returncode == 0)
-
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert self.process is None or self.process.poll() is None, (self.root / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def getcert(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["/usr/bin/getcert", *arguments, "-s"],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-
-    def listed(self) -> dict[str, str]:
-        """The states of all requests by nickname, as certmonger lists them."""
-        output = self.getcert("list").stdout
-        return dict(re.findall(r"^Request ID '(.*)':\n\tstatus: (\w+)$", output, re.MULTILINE))
-
-    def stop(self) -> None:
-        for process in (self.process, self.bus):
-            if process is not None:
-                process.terminate()
-                try:
-                    process.wait(LIMIT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        self.process = self.bus = None
+def repository_of(certmonger: Certmonger) -> Repository:
+    repository = Repository(certmonger.root / "requests", certmonger.root / "cas")
+    repository.prepare()
+    return repository
 
 
 @pytest.fixture
@@ -122,7 +48,7 @@ def tracked(nickname: str, directory: Path, state: State = State.MONITORING) -> 
 
 
 def test_requests_that_we_wrote_are_listed_by_certmonger(certmonger: Certmonger) -> None:
-    repository = certmonger.repository()
+    repository = repository_of(certmonger)
     wanted = {
         "plain": State.MONITORING,
         "with blanks, a comma and ü": State.CA_REJECTED,
@@ -139,7 +65,7 @@ def test_requests_that_we_wrote_are_listed_by_certmonger(certmonger: Certmonger)
 def test_recorded_requests_that_we_rewrote_are_listed_by_certmonger(certmonger: Certmonger) -> None:
     for kind in ("requests", "cas"):
         shutil.copytree(SAMPLES / kind, certmonger.root / kind)
-    repository = certmonger.repository()
+    repository = repository_of(certmonger)
     loaded = repository.load()
     for request in loaded.requests:
         repository.save_request(request.name, request.value)
@@ -153,7 +79,7 @@ def test_recorded_requests_that_we_rewrote_are_listed_by_certmonger(certmonger: 
 
 
 def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
-    repository = certmonger.repository()
+    repository = repository_of(certmonger)
     request = replace(
         tracked("kept", certmonger.root),
         cert_facts=replace(tracked("kept", certmonger.root).cert_facts, ca_path_length=-1),
@@ -174,8 +100,24 @@ def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
     assert loaded[name].ca_cookie.rstrip("\n") == request.ca_cookie
 
 
+def test_certmonger_does_not_look_at_histories(certmonger: Certmonger) -> None:
+    repository = repository_of(certmonger)
+    name = repository.create_request(tracked("known", certmonger.root), NOW)
+    repository.histories.append(name, [HistoryEntry(at=NOW, event="begin", state="MONITORING")])
+    history = repository.histories.path(name)
+    # Were it read, there would be a second request.
+    history.write_text(repository.request_path(name).read_text().replace("id=known", "id=read by mistake"))
+    content = history.read_bytes()
+    certmonger.start()
+
+    assert certmonger.listed() == {"known": "MONITORING"}
+    assert certmonger.getcert("stop-tracking", "-i", "known").returncode == 0
+    assert certmonger.listed() == {}
+    assert history.read_bytes() == content
+
+
 def test_a_default_ca_that_we_wrote_does_not_end_certmonger(certmonger: Certmonger) -> None:
-    certmonger.repository().create_ca(Ca(id=CaName("ours"), is_default=True, external_helper="/bin/false"), NOW)
+    repository_of(certmonger).create_ca(Ca(id=CaName("ours"), is_default=True, external_helper="/bin/false"), NOW)
     certmonger.start()
 
     assert "CA 'ours':" in certmonger.getcert("list-cas").stdout
@@ -184,7 +126,7 @@ def test_a_default_ca_that_we_wrote_does_not_end_certmonger(certmonger: Certmong
 
 
 def test_we_do_not_start_beside_a_running_certmonger(certmonger: Certmonger) -> None:
-    certmonger.repository()
+    repository_of(certmonger)
     certmonger.start()
     assert certmonger.process is not None
 

@@ -9,6 +9,7 @@ from fakes.caller import Client, s
 from fakes.service import FakeService
 
 from certmongerd.busapi import transport
+from certmongerd.busapi.access import AccessControl
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.transport import Variant
 from certmongerd.core.ids import CaName
@@ -31,6 +32,12 @@ def service() -> FakeService:
 @pytest.fixture
 def api(service: FakeService) -> CertmongerApi:
     return CertmongerApi(service)
+
+
+@pytest.fixture
+def nobodys_api(service: FakeService) -> CertmongerApi:
+    """A daemon that the user 65534 runs."""
+    return CertmongerApi(service, access=AccessControl(own_uid=65534))
 
 
 @pytest.fixture

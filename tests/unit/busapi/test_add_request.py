@@ -11,6 +11,7 @@ from fakes.caller import Client, b, s, texts, x
 from fakes.service import FakeService, disk_full
 
 from certmongerd.api import ROOT_INTERFACE, ROOT_PATH
+from certmongerd.busapi import settings
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import MessageKind, Variant
@@ -136,6 +137,10 @@ async def test_every_setting_arrives(client: Client, service: FakeService, tmp_p
         ("EC", 385, 521),
         ("EC", 4096, 521),
         ("EC", None, 521),
+        ("Ed25519", None, 256),
+        ("ed25519", 2048, 256),
+        ("ml-dsa-65", 4096, 0),
+        ("ML-DSA-87", None, 0),
     ],
 )
 async def test_key_sizes_are_raised_to_what_the_type_allows(
@@ -147,6 +152,20 @@ async def test_key_sizes_are_raised_to_what_the_type_allows(
     await client.add(entries)
 
     assert only(service).key.gen_size == expected
+
+
+async def test_a_key_type_that_the_installed_library_lacks_is_refused_with_the_reason(
+    client: Client, service: FakeService, base: dict[str, Variant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "supported_algorithms", lambda: (KeyAlgorithm.RSA, KeyAlgorithm.EC))
+
+    name, (text, key) = await client.error(
+        ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (base | {"KEY_TYPE": s("ML-DSA-44")},)
+    )
+
+    assert (name.rpartition(".")[2], key) == ("bad_arg", "KEY_TYPE")
+    assert "cryptography library" in str(text)
+    assert not service.requests()
 
 
 async def test_the_legacy_key_wins_unless_its_type_is_wrong(
@@ -190,8 +209,10 @@ async def test_databases_are_normalised_without_their_prefix(
     assert (storage.location, storage.nickname, storage.token) == (f"sql:{tmp_path}", "n", "t")
 
 
-async def test_hooks_belong_to_the_caller(api: CertmongerApi, service: FakeService, base: dict[str, Variant]) -> None:
-    await Client(api, Caller(uid=65534, pid=99)).add(base | {"cert-presave-command": s("/bin/true")})
+async def test_hooks_belong_to_the_caller(
+    nobodys_api: CertmongerApi, service: FakeService, base: dict[str, Variant]
+) -> None:
+    await Client(nobodys_api, Caller(uid=65534, pid=99)).add(base | {"cert-presave-command": s("/bin/true")})
 
     assert only(service).pre_save == Hook(command="/bin/true", uid="65534")
 

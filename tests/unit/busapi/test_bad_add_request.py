@@ -120,7 +120,7 @@ ADD_REQUEST: Final = [
     ),
     *(
         Bad(23, {"KEY_TYPE": s(t)}, "bad_arg", f'No support for key type "{t}".', "KEY_TYPE")
-        for t in ("FOO", "DSA", "", "ML-DSA-44")
+        for t in ("FOO", "DSA", "", "ML-DSA-45")
     ),
     *(
         Bad(24, {"CA": s(ca)}, "bad_arg", "No such CA.", "CA")

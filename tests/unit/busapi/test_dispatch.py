@@ -47,7 +47,9 @@ async def test_lists_are_in_ascending_order(client: Client, service: FakeService
 
 
 async def test_capabilities_are_told(client: Client) -> None:
-    assert await client.call(ROOT_PATH, ROOT_INTERFACE, "get_supported_key_types") == (("RSA", "EC"),)
+    assert await client.call(ROOT_PATH, ROOT_INTERFACE, "get_supported_key_types") == (
+        ("RSA", "EC", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"),
+    )
     for member in ("get_supported_key_storage", "get_supported_cert_storage"):
         assert await client.call(ROOT_PATH, ROOT_INTERFACE, member) == (("NSSDB", "FILE"),)
 

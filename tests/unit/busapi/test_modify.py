@@ -83,6 +83,8 @@ async def test_pin_and_pin_file_replace_each_other(client: Client, service: Fake
         ({"KEY_SIZE": x(4096)}, (KeyAlgorithm.RSA, 4096)),
         ({"KEY_TYPE": s("EC")}, (KeyAlgorithm.EC, 521)),
         ({"KEY_SIZE": x(256), "KEY_TYPE": s("EC")}, (KeyAlgorithm.EC, 256)),
+        ({"key-type": s("ML-DSA-44")}, (KeyAlgorithm.ML_DSA_44, 0)),
+        ({"key-size": x(2048), "key-type": s("Ed25519")}, (KeyAlgorithm.ED25519, 256)),
     ],
 )
 async def test_key_type_and_size_are_for_the_next_key(
@@ -100,17 +102,20 @@ async def test_key_type_and_size_are_for_the_next_key(
     assert (key.type, key.size) == (None, 0)
 
 
-async def test_going_back_to_rsa_gives_a_size_fit_for_rsa(client: Client, service: FakeService, path: str) -> None:
-    await client.modify(path, {"KEY_TYPE": s("EC"), "KEY_SIZE": x(256)})
+@pytest.mark.parametrize("other", ["EC", "Ed25519", "ML-DSA-44"])
+async def test_going_back_to_rsa_gives_a_size_fit_for_rsa(
+    other: str, client: Client, service: FakeService, path: str
+) -> None:
+    await client.modify(path, {"KEY_TYPE": s(other), "KEY_SIZE": x(256)})
     await client.modify(path, {"KEY_TYPE": s("RSA")})
 
     assert stored(service, path).key.gen_size == 2048
 
 
 async def test_hooks_belong_to_whoever_set_them(
-    api: CertmongerApi, client: Client, service: FakeService, path: str
+    nobodys_api: CertmongerApi, client: Client, service: FakeService, path: str
 ) -> None:
-    await Client(api, Caller(uid=65534)).modify(
+    await Client(nobodys_api, Caller(uid=65534)).modify(
         path, {"cert-presave-command": s("/bin/a"), "cert-postsave-command": s("/bin/b")}
     )
     await client.modify(path, {"cert-postsave-command": s("/bin/c")})

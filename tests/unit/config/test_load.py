@@ -1,5 +1,6 @@
 """Reading certmonger.conf."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.config.durations import Duration
-from certmongerd.config.load import load_settings, parse_settings
+from certmongerd.config.load import MAXIMUM_SIZE, load_settings, parse_settings
 from certmongerd.config.settings import DEFAULT_TTLS, NotificationMethod, Settings
 from certmongerd.core.model import KeyAlgorithm
 
@@ -38,6 +39,9 @@ submit_timeout = 2m
 ca_data_timeout = 30
 hook_timeout = 1h
 max_simultaneous = 2
+
+[renewal]
+spread = no
 
 [selfsign]
 validity_period = 1w
@@ -79,6 +83,7 @@ def test_everything_that_can_be_set() -> None:
         ca_data_timeout_s=30.0,
         hook_timeout_s=3600.0,
         max_helpers=2,
+        spread=False,
         selfsign_validity=WEEK,
         selfsign_populate_unique_id=True,
         local_validity=DAY,
@@ -131,11 +136,12 @@ def test_the_local_ca_lives_as_long_as_self_signed_certificates() -> None:
     ],
 )
 def test_notification_methods(word: str, method: NotificationMethod) -> None:
-    assert defaults(f"notification_method = {word}").notification_method is method
+    assert defaults(f"notification_method = {word}\nnotification_destination = mail").notification_method is method
 
 
 @pytest.mark.parametrize(
-    ("word", "digest"), [("sha1", "sha1"), ("SHA-256", "sha256"), ("sha384", "sha384"), ("md5", "md5")]
+    ("word", "digest"),
+    [("sha1", "sha1"), ("sha-1", "sha1"), ("SHA-256", "sha256"), ("sha384", "sha384"), ("md5", "md5")],
 )
 def test_digests(word: str, digest: str) -> None:
     assert defaults(f"digest={word}").digest == digest
@@ -146,9 +152,40 @@ def test_spellings_of_the_cipher(word: str) -> None:
     assert defaults(f"symmetric_cipher={word}").symmetric_cipher == "aes128"
 
 
+@pytest.mark.parametrize(
+    ("text", "asked", "bits"),
+    [
+        ("", None, 2048),
+        ("", KeyAlgorithm.EC, 521),
+        ("rsa_key_size=3072", KeyAlgorithm.RSA, 3072),
+        ("key_type=EC\nrsa_key_size=3072", KeyAlgorithm.RSA, 3072),
+        ("ec_key_size=384", KeyAlgorithm.EC, 384),
+        ("key_type=EC\nec_key_size=384", None, 384),
+    ],
+)
+def test_a_size_that_no_request_names_depends_on_the_type(text: str, asked: KeyAlgorithm | None, bits: int) -> None:
+    assert defaults(text).key_size(asked) == bits
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "reason"),
+    [
+        ("notification_method=mail", 2, "is needed for notification_method = mail"),
+        ("notification_destination=\nnotification_method=command", 2, "is needed for notification_method = command"),
+        ("notification_method=mail\nnotification_destination=-t", 3, "is not a mail address"),
+        ("notification_destination=demon.notice", 2, '"demon" is neither a facility nor a level'),
+    ],
+)
+def test_a_destination_that_does_not_fit_its_method_is_reported(lines: str, line: int, reason: str) -> None:
+    _, problems = parse_settings(f"[defaults]\n{lines}\n")
+
+    assert [number for number, _ in problems] == [line]
+    assert reason in problems[0][1]
+
+
 def test_key_types() -> None:
-    assert defaults("key_type=ecdsa").generation_size == 256
-    assert defaults("key_type=rsa\nrsa_key_size=3072").generation_size == 3072
+    assert defaults("key_type=ecdsa").key_size(None) == 256
+    assert defaults("key_type=rsa\nrsa_key_size=3072").key_size(None) == 3072
 
 
 @pytest.mark.parametrize(("word", "value"), [(w, True) for w in ("yes", "Y", "true", "t", "1")] + [("no", False)])
@@ -168,6 +205,8 @@ def test_yes_and_no(word: str, value: bool) -> None:
         ("notification_method = pigeon", "notification_method"),
         ("key_type = DSA", "key_type"),
         ("colour = blue", "colour is not a key"),
+        ("nss_ca_trust = CT,C", 'nss_ca_trust: "CT,C" is not of the form'),
+        ("nss_other_trust = yes", "nss_other_trust"),
         ("Digest = sha512", "Digest is not a key"),
         ("digest", "not of the form"),
         ("= sha512", "not of the form"),
@@ -260,6 +299,30 @@ def test_an_unreadable_file_means_defaults_and_is_reported(tmp_path: Path) -> No
     assert [str(problem) for problem in loaded.problems] == [
         f"{tmp_path}: cannot be read, defaults are used: Is a directory"
     ]
+
+
+def test_an_unreadable_file_leaves_the_settings_as_they_are(tmp_path: Path) -> None:
+    present = Settings(digest="sha512")
+    loaded = load_settings(tmp_path, present)
+
+    assert loaded.settings == present
+    assert "the settings stay as they are" in str(loaded.problems[0])
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "certmonger.conf"
+    os.mkfifo(path)
+
+    assert "not a regular file" in str(load_settings(path).problems[0])
+
+
+def test_a_file_that_is_too_long_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "certmonger.conf"
+    path.write_text("[defaults]\ndigest=sha384\n" + "#" * MAXIMUM_SIZE)
+    loaded = load_settings(path)
+
+    assert loaded.settings.digest == "sha384"
+    assert "longer than" in str(loaded.problems[0])
 
 
 def test_problems_name_file_and_line(tmp_path: Path) -> None:

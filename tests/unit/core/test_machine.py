@@ -80,11 +80,14 @@ def effect_class(work: Effect | type[Effect]) -> type[Effect]:
     return work if isinstance(work, type) else type(work)
 
 
-def fits(state: State, action: Action) -> bool:
+def fits(state: State, action: Action, *, is_watching: bool) -> bool:
     """Whether *action* is one that may be asked for in *state*."""
     work = WORK.get(state)
     if work is not None:
         return isinstance(action, work) if isinstance(work, type) else action == work
+    if is_watching:
+        # Whatever it waits for, it wakes up for notices about the certificate it holds.
+        return state in RESTING | MAY_WAIT and (isinstance(action, Wait) or action == Notify(Notice.VALIDITY))
     if state in RESTING:
         return isinstance(action, Idle)
     if state in ONLY_WAITING:
@@ -110,7 +113,8 @@ def test_any_event_in_any_state_is_handled_or_illegal_and_asks_for_what_fits_the
         elif isinstance(event, Begin):
             assert outcome.action == Again()
         else:
-            assert fits(after.state, outcome.action), (event, after.state, outcome.action)
+            shown = (event, after.state, outcome.action)
+            assert fits(after.state, outcome.action, is_watching=after.is_watching), shown
         if isinstance(outcome.action, Wait):
             assert timedelta(0) <= outcome.action.delay <= timedelta(days=7)
 

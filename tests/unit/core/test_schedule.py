@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.core.schedule import (
-    CA_POLL,
     CA_POLL_MAX,
     CA_POLL_MIN,
     FIRST_RETRY,
     LONGEST_FIRST_RETRY,
+    LONGEST_RETRY,
     MONITOR_POLL,
+    SHORTEST_LAST_RETRY,
     SOONISH,
     back_off,
     ca_data_delay,
@@ -22,6 +23,7 @@ from certmongerd.core.schedule import (
     is_crossed,
     last_check_to_keep,
     monitoring_delay,
+    next_crossing,
     renewal_thresholds,
 )
 from certmongerd.core.step import DEFAULT_THRESHOLDS
@@ -35,6 +37,7 @@ moments = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1)).map(  # noqa:
     lambda moment: moment.replace(microsecond=0, tzinfo=NOW.tzinfo)
 )
 lives = st.integers(1, int(THIRTY_YEARS.total_seconds())).map(lambda s: timedelta(seconds=s))
+shares = st.floats(0, 1, exclude_max=True)
 threshold_lists = st.one_of(
     st.just(DEFAULT_THRESHOLDS),
     st.lists(st.integers(1, 10**8).map(lambda s: timedelta(seconds=s)), max_size=8).map(tuple),
@@ -55,36 +58,76 @@ def test_back_off_stays_between_its_limits_however_often_something_failed(n: int
 @pytest.mark.parametrize(
     ("remaining", "longest"),
     [
+        (-1_000_000, 21_600),
+        (-10_000, 5_000),
         (-100, 300),
         (10, 300),
         (1000, 500),
         (10_000, 5_000),
         (100_000, 50_000),
-        (1_000_000, 500_000),
-        (1_209_600, 604_800),
-        (2_000_000, 604_800),
+        (172_800, 86_400),
+        (100_000_000, 86_400),
     ],
 )
-def test_a_ca_that_stays_away_is_asked_at_certmonger_s_intervals_in_the_end(remaining: int, longest: int) -> None:
-    delay = ca_retry_delay(NOW + timedelta(seconds=remaining), NOW, attempts=100)
+def test_a_ca_that_stays_away_is_asked_the_more_often_the_nearer_the_end_is(remaining: int, longest: int) -> None:
+    delay = ca_retry_delay(NOW + timedelta(seconds=remaining), NOW, attempts=100, early=0)
     assert delay == timedelta(seconds=longest)
 
 
 def test_a_ca_that_never_issued_anything_is_asked_every_six_hours_in_the_end() -> None:
-    assert ca_retry_delay(None, NOW, attempts=100) == LONGEST_FIRST_RETRY
+    assert ca_retry_delay(None, NOW, attempts=100, early=0) == LONGEST_FIRST_RETRY
 
 
-@given(st.none() | moments, moments, st.integers(0, 100))
+@given(st.none() | moments, moments, st.integers(0, 100), shares)
 def test_a_ca_is_asked_again_before_half_of_the_remaining_life_is_over(
-    not_after: datetime | None, now: datetime, attempts: int
+    not_after: datetime | None, now: datetime, attempts: int, early: float
 ) -> None:
-    delay = ca_retry_delay(not_after, now, attempts)
-    assert timedelta(0) < delay <= CA_POLL
-    assert delay <= ca_retry_delay(not_after, now, attempts + 1)
+    delay = ca_retry_delay(not_after, now, attempts, early)
+    assert timedelta(0) < delay <= LONGEST_RETRY
+    assert delay <= ca_retry_delay(not_after, now, attempts + 1, early)
+    assert delay % SECOND == timedelta(0)
     if attempts == 0:
         assert delay <= FIRST_RETRY
     if not_after is not None:
-        assert delay <= max(CA_POLL_MIN, (not_after - now) / 2)
+        assert delay <= max(SHORTEST_LAST_RETRY, abs(not_after - now) / 2)
+
+
+@given(moments, moments, st.integers(0, 100), shares)
+def test_a_share_shortens_a_retry_by_a_quarter_at_most(
+    not_after: datetime, now: datetime, attempts: int, early: float
+) -> None:
+    whole = ca_retry_delay(not_after, now, attempts, 0)
+    assert whole * 3 / 4 - SECOND < ca_retry_delay(not_after, now, attempts, early) <= whole
+
+
+@given(threshold_lists, moments, lives, st.none() | lives, shares)
+def test_a_share_puts_a_renewal_off_by_an_eighth_at_most(
+    thresholds: tuple[timedelta, ...], not_before: datetime, life: timedelta, since: timedelta | None, late: float
+) -> None:
+    submitted = None if since is None else not_before + since
+    configured = renewal_thresholds(thresholds, not_before, not_before + life, submitted, 0)
+    spread = renewal_thresholds(thresholds, not_before, not_before + life, submitted, late)
+    for whole, own in zip(configured, spread, strict=True):
+        assert whole * 7 / 8 <= own <= whole
+    assert list(spread) == sorted(spread)
+
+
+@given(threshold_lists, moments, st.none() | moments, moments)
+def test_the_next_crossing_that_is_announced_is_one(
+    thresholds: tuple[timedelta, ...], not_after: datetime, last: datetime | None, now: datetime
+) -> None:
+    announced = next_crossing(thresholds, not_after, last, now)
+    if announced is None:
+        assert not thresholds
+        return
+    assert announced >= now
+    kept = last_check_to_keep(not_after, last, now, crossed=False)
+    if announced == now:
+        assert is_crossed(thresholds, not_after, last, now)
+    else:
+        assert is_crossed(thresholds, not_after, kept, announced)
+        # Nothing is crossed before.
+        assert now >= not_after or not is_crossed(thresholds, not_after, kept, announced - SECOND)
 
 
 def test_thresholds_that_a_new_certificate_has_passed_already_do_not_count_for_it() -> None:
@@ -118,13 +161,13 @@ def test_a_submission_starts_the_count_to_the_next_renewal_anew() -> None:
     thresholds = (HOUR, 12 * HOUR, 28 * DAY)
     # Nothing submitted yet, or for an earlier certificate: the life counts.
     for submitted in (None, not_before - DAY, not_after, not_after + DAY):
-        assert renewal_thresholds(thresholds, not_before, not_after, submitted) == thresholds
+        assert renewal_thresholds(thresholds, not_before, not_after, submitted, 0) == thresholds
     # At least a quarter of the rest has to pass.
-    assert renewal_thresholds(thresholds, not_before, not_after, NOW) == (HOUR, 12 * HOUR)
-    assert renewal_thresholds(thresholds, not_before, not_after, not_after - 16 * HOUR) == (HOUR, 12 * HOUR)
-    assert renewal_thresholds(thresholds, None, not_after, not_after - 15 * HOUR) == (HOUR,)
+    assert renewal_thresholds(thresholds, not_before, not_after, NOW, 0) == (HOUR, 12 * HOUR)
+    assert renewal_thresholds(thresholds, not_before, not_after, not_after - 16 * HOUR, 0) == (HOUR, 12 * HOUR)
+    assert renewal_thresholds(thresholds, None, not_after, not_after - 15 * HOUR, 0) == (HOUR,)
     # Below the last threshold there are further ones.
-    assert renewal_thresholds(thresholds, not_before, not_after, not_after - HOUR) == (HOUR / 3,)
+    assert renewal_thresholds(thresholds, not_before, not_after, not_after - HOUR, 0) == (HOUR / 3,)
 
 
 @given(threshold_lists, moments, lives, lives)
@@ -132,7 +175,7 @@ def test_after_a_submission_the_next_attempt_is_not_due_at_once(
     thresholds: tuple[timedelta, ...], submitted: datetime, before: timedelta, after: timedelta
 ) -> None:
     not_after = submitted + after
-    usable = renewal_thresholds(thresholds, submitted - before, not_after, submitted)
+    usable = renewal_thresholds(thresholds, submitted - before, not_after, submitted, 0)
     assert bool(usable) is bool(thresholds)
     assert not is_crossed(usable, not_after, None, submitted + after / 5)
     assert not usable or is_crossed(usable, not_after, submitted, not_after)

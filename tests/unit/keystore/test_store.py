@@ -6,6 +6,7 @@ from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.file import FileKeyStore
+from certmongerd.keystore.nss.store import NssKeyStore
 from certmongerd.keystore.store import open_key_store
 
 
@@ -14,10 +15,8 @@ def test_files_are_kept_by_the_file_store(storage_type: StorageType) -> None:
     assert isinstance(open_key_store(storage_type), FileKeyStore)
 
 
-def test_a_store_that_does_not_exist_yet_is_a_token_failure() -> None:
-    with pytest.raises(KeyStoreError, match="NSS databases are not supported by this release") as caught:
-        open_key_store(StorageType.NSSDB)
-    assert caught.value.kind is FailureKind.TOKEN
+def test_databases_are_kept_by_nss() -> None:
+    assert isinstance(open_key_store(StorageType.NSSDB), NssKeyStore)
 
 
 @pytest.mark.parametrize(

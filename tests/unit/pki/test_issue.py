@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import KeyAlgorithm, Template
+from certmongerd.pki.certs import certificate_facts, parse_certificate, to_pem
 from certmongerd.pki.csr import build_csr
 from certmongerd.pki.issue import (
     Issuer,
@@ -59,6 +60,14 @@ def test_a_self_signed_certificate_is_no_ca_and_has_no_authority_key_identifier(
     constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     assert (constraints.critical, constraints.value.ca) == (True, False)
     assert extension_oids(certificate) == [ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.SUBJECT_KEY_IDENTIFIER]
+
+
+def test_unique_identifiers_are_those_that_were_given() -> None:
+    certificate = self_signed(request_pem(), KEY, serial=1, not_before=NOW, not_after=LATER, unique_id=b"\x12\x34")
+    certificate.verify_directly_issued_by(certificate)
+    issuer_and_subject = b"\x81\x03\x00\x12\x34" + b"\x82\x03\x00\x12\x34"
+    assert issuer_and_subject in certificate.tbs_certificate_bytes
+    assert certificate_facts(parse_certificate(to_pem(certificate))).subject == "CN=web.example.org"
 
 
 def test_requested_extensions_are_copied_with_order_and_criticality() -> None:

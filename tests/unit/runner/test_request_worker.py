@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from fakes.engine_world import MemoryFiles, ScriptedPerformer, StandingClock
+from fakes.engine_world import MemoryFiles, RememberedHistory, ScriptedPerformer, StandingClock
 
 from certmongerd.core.effects import BuildCsr, Effect, GenerateKey, ReadCert, ReadKey
 from certmongerd.core.events import CertAbsent, CsrBuilt, EffectResult, KeyAbsent, KeyGenerated, KeyRead, Rekey
@@ -27,7 +27,8 @@ class World:
         self.files = MemoryFiles()
         self.performer = ScriptedPerformer(answer)
         self.registry = Registry(self.files, Executor(), StandingClock())
-        self.workers = RequestWorkers(self.registry, self.performer)
+        self.history = RememberedHistory()
+        self.workers = RequestWorkers(self.registry, self.performer, self.history)
         self._tasks = tasks
 
     def add(self, name: str) -> RequestEntry:
@@ -96,6 +97,8 @@ async def test_a_result_that_the_state_does_not_expect_stops_that_request_only()
         await made.until(lambda: confused.request.state is State.NEED_GUIDANCE)
         assert "internal error" in confused.request.ca_error
         await made.until(lambda: other.request.key.size == 256)
+        told = [entry.state for name, entry in made.history.happened if name == "confused"]
+        assert told == ["NEWLY_ADDED_READING_KEYINFO", "NEED_GUIDANCE"]
 
 
 async def test_an_operator_interrupts_what_is_under_way() -> None:

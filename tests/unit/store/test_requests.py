@@ -301,6 +301,12 @@ def test_addresses_in_a_template_may_be_base64() -> None:
     assert request.template.ip_address == ("192.0.2.1", "192.0.2.2", "2001:db8::1")
 
 
+def test_usages_that_a_client_left_as_names_are_understood() -> None:
+    data = b"id=a\ntemplate_eku=id-kp-serverAuth,ID-KP.17,1.2.3,something\n"
+    request, _ = read_request(parse(data))
+    assert request.template.eku == ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.17", "1.2.3", "something")
+
+
 def test_unknown_records_and_stray_lines_are_written_back_at_the_end() -> None:
     request, complaints = read(b"colour=blue\n and\n green\nid=a\nwhat is this\nca_aka=for a CA\nstate=MONITORING\n")
 

@@ -36,11 +36,13 @@ def test_a_request_made_before_its_server_is_up_goes_on_by_itself(tmp_path: Path
         rig.assert_issued("M1")
 
 
-def test_an_ec_key_is_refused_before_anything_is_sent(rig: ScepRig) -> None:
+@pytest.mark.parametrize("key_type", ["EC", "Ed25519", "ML-DSA-44"])
+def test_a_key_that_is_not_rsa_is_refused_before_anything_is_sent(rig: ScepRig, key_type: str) -> None:
     scenario = Scenario(authority=ca_with_ra())
-    rig.add_ca("M2", scenario)
-    rig.daemon.request("M2", "-G", "EC", ca="M2")
-    shown = rig.daemon.listing("M2")
+    name = f"M2-{key_type}"
+    rig.add_ca(name, scenario)
+    rig.daemon.request(name, "-G", key_type, ca=name)
+    shown = rig.daemon.listing(name)
     assert (shown["status"], shown["stuck"]) == ("NEED_SCEP_RSA_CLIENT_KEY", "yes")
     assert "PKIOperation" not in scenario.operations
 

@@ -35,10 +35,19 @@ LEVELS: Final[Mapping[str, int]] = {
 }
 
 
+_SEPARATORS: Final = re.compile(r"[.,:/|\s]+")
+
+
 def priority(text: str) -> int:
     """The number in front of a message: words nobody knows are skipped, `user` and `notice` fill the gaps."""
     facility, level = FACILITIES["user"], LEVELS["notice"]
-    for word in re.split(r"[.,:/|\s]+", text.lower()):
+    for word in _SEPARATORS.split(text.lower()):
         facility = FACILITIES.get(word, facility)
         level = LEVELS.get(word, level)
     return facility * 8 + level
+
+
+def unknown_words(text: str) -> tuple[str, ...]:
+    """The words of *text* that `priority` skips."""
+    words = filter(None, _SEPARATORS.split(text.lower()))
+    return tuple(word for word in words if word not in FACILITIES and word not in LEVELS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from certmongerd.runner.syslog_priority import priority
+from certmongerd.config.syslog_priority import priority, unknown_words
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,8 @@ from certmongerd.runner.syslog_priority import priority
 )
 def test_words_become_the_number_of_rfc_5424(text: str, number: int) -> None:
     assert priority(text) == number
+
+
+def test_words_that_mean_nothing_are_told() -> None:
+    assert unknown_words("Daemon.nonsense|notice") == ("nonsense",)
+    assert unknown_words("") == ()

@@ -1,0 +1,1 @@
+"""FreeIPA: its JSON-RPC interface, and where its servers are."""

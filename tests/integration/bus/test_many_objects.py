@@ -1,0 +1,100 @@
+"""getcert with many requests: one bulk call, single calls where that is too much, and no more than it needs."""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+from fakes.service import FakeService
+from integration.bus.test_programs import run
+
+from certmongerd.busapi import objects
+from certmongerd.busapi.dispatch import CertmongerApi
+from certmongerd.busapi.peer import PeerServer
+from certmongerd.busapi.service import Caller
+from certmongerd.busapi.transport import WireMessage
+from certmongerd.core.ids import CaName, Nickname
+from certmongerd.core.model import Ca
+
+COUNT = 70
+BULK = "GetManagedObjects"
+
+GetCert = Callable[..., Awaitable[tuple[int | None, str]]]
+
+
+class RecordingApi(CertmongerApi):
+    """Remembers which methods were called."""
+
+    def __init__(self, service: FakeService) -> None:
+        super().__init__(service)
+        self.members: list[str | None] = []
+
+    async def handle(
+        self, call: WireMessage, caller: Caller, *, pass_on: Callable[[], None] = lambda: None
+    ) -> WireMessage | None:
+        self.members.append(call.member)
+        return await super().handle(call, caller, pass_on=pass_on)
+
+
+@pytest.fixture
+async def recorded(service: FakeService) -> RecordingApi:
+    await service.add_ca(Ca(id=CaName("local"), external_helper="/bin/helper"))
+    for number in range(COUNT):
+        request = replace(service.new_request(), id=Nickname(f"r{number}"), ca_name=CaName("local"))
+        await service.add_request(request)
+    return RecordingApi(service)
+
+
+@pytest.fixture
+async def getcert(recorded: RecordingApi) -> AsyncIterator[GetCert]:
+    server = await PeerServer.start(None, recorded)
+
+    def call(*arguments: str) -> Awaitable[tuple[int | None, str]]:
+        return run(sys.executable, "-m", "getcert", *arguments, CERTMONGER_PVT_ADDRESS=server.address)
+
+    yield call
+    await server.close()
+
+
+def listed(output: str) -> list[str]:
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Request ID")]
+
+
+async def test_everything_is_listed_with_one_call(getcert: GetCert, recorded: RecordingApi) -> None:
+    status, output = await getcert("list")
+
+    assert status == 0, output
+    assert listed(output) == [f"r{number}" for number in range(COUNT)]
+    assert recorded.members == [BULK]
+
+
+async def test_what_does_not_fit_into_one_message_is_asked_for_one_by_one(
+    getcert: GetCert, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MAX_MANAGED_BYTES", 1000)
+
+    status, output = await getcert("list")
+
+    assert status == 0, output
+    assert listed(output) == [f"r{number}" for number in range(COUNT)]
+    assert output.count("\tCA: local\n") == COUNT
+    assert recorded.members.count(BULK) == 1
+
+
+@pytest.mark.parametrize("command", [("list", "-i", "r7"), ("status", "-v", "-i", "r7"), ("stop-tracking", "-i", "r7")])
+async def test_a_command_about_one_request_does_not_fetch_all(
+    command: tuple[str, ...], getcert: GetCert, recorded: RecordingApi
+) -> None:
+    _, output = await getcert(*command)
+
+    assert output
+    assert BULK not in recorded.members
+    assert len(recorded.members) <= 5
+    assert listed(output) == (["r7"] if command[0] == "list" else [])
+
+
+async def test_a_nickname_in_other_spelling_is_found_among_all(getcert: GetCert) -> None:
+    status, output = await getcert("list", "-i", "R7")
+
+    assert (status, listed(output)) == (0, ["r7"])
+    assert output.startswith(f"Number of certificates and requests being tracked: {COUNT}.\n")

@@ -1,0 +1,99 @@
+"""GetManagedObjects without the library writes and reads what the library would."""
+
+import contextlib
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certmongerd.busapi.marshal import (
+    MANAGED_OBJECTS,
+    Marshalled,
+    NotReadable,
+    ObjectsWriter,
+    PropertyWriter,
+    read_managed_objects,
+)
+from certmongerd.busapi.transport import Decoder, MessageKind, Variant, WireMessage, encode
+
+Objects = dict[str, dict[str, dict[str, Variant]]]
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+names = st.text("abcdefgh-", min_size=1, max_size=12)
+variants = st.one_of(
+    texts.map(lambda value: Variant("s", value)),
+    st.integers(-(2**63), 2**63 - 1).map(lambda value: Variant("x", value)),
+    st.booleans().map(lambda value: Variant("b", value)),
+    st.lists(texts, max_size=4).map(lambda value: Variant("as", tuple(value))),
+    st.lists(st.tuples(texts, texts), max_size=3).map(lambda value: Variant("a(ss)", tuple(value))),
+    st.sampled_from(["/", "/a/b"]).map(lambda value: Variant("o", value)),
+)
+objects = st.dictionaries(
+    st.sampled_from([f"/objects/{number}" for number in range(6)]),
+    st.dictionaries(
+        st.sampled_from(["org.example.thing", "org.example.more"]),
+        st.dictionaries(names, variants, max_size=5),
+        max_size=2,
+    ),
+    max_size=4,
+)
+
+
+def reply(*body: object) -> WireMessage:
+    return WireMessage(
+        kind=MessageKind.REPLY, serial=1, reply_serial=2, destination=":1.7", signature=MANAGED_OBJECTS, body=body
+    )
+
+
+def append_all(buffer: bytearray, properties: dict[str, Variant]) -> None:
+    for name, variant in properties.items():
+        PropertyWriter(name, variant.signature).append(buffer, variant.value)
+
+
+def written(content: Objects) -> Marshalled:
+    writer = ObjectsWriter()
+    for path, interfaces in content.items():
+        writer.append(
+            path,
+            {name: partial(append_all, properties=properties) for name, properties in interfaces.items()},
+        )
+    return writer.finish()
+
+
+@given(objects)
+@pytest.mark.usefixtures("library")
+def test_what_is_written_is_what_the_library_reads(content: Objects) -> None:
+    """A message that no bus vouches for is checked, and read by the library."""
+    (read,) = Decoder().feed(encode(reply(written(content))))
+
+    assert read == reply(content)
+
+
+@given(objects)
+@pytest.mark.usefixtures("library")
+def test_what_the_library_writes_is_read(content: Objects) -> None:
+    (read,) = Decoder(is_from_bus=True).feed(encode(reply(content)))
+
+    assert read == reply(content)
+
+
+@pytest.mark.usefixtures("library")
+def test_types_that_are_not_handled_are_left_to_the_library() -> None:
+    content = {"/a": {"i.f": {"name": Variant("s", "a"), "map": Variant("a{sv}", {"k": Variant("u", 3)})}}}
+
+    (read,) = Decoder(is_from_bus=True).feed(encode(reply(content)))
+
+    assert read == reply(content)
+
+
+def test_text_no_bus_would_accept_is_made_acceptable() -> None:
+    (read,) = Decoder().feed(encode(reply(written({"/a": {"i.f": {"p": Variant("s", "a\0b\udcff")}}}))))
+
+    assert read == reply({"/a": {"i.f": {"p": Variant("s", "a\N{REPLACEMENT CHARACTER}b?")}}})
+
+
+@given(st.binary(max_size=100))
+def test_random_bytes_are_not_readable_and_nothing_worse(data: bytes) -> None:
+    with contextlib.suppress(NotReadable):
+        read_managed_objects(data, Variant)
