@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from certmonger_helpers.credentials import Credentials, decode_credentials, encode_credentials
 from certmonger_helpers.protocol import Unconfigured, Unreachable
@@ -120,6 +121,8 @@ class Authority:
     def _certify(self, name_der: bytes, serial: int, now: datetime, older: tuple[x509.Certificate, ...]) -> Credentials:
         """Make a new key and its certificate, and store them before the older certificates."""
         key = generate_private_key(self.key_type, self.key_bits)
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise Unconfigured(f"The key of the local CA is an RSA or EC key, not {self.key_type.value}.")
         spki = spki_of_key(key)
         certificate = issue_certificate(
             subject_der=name_der,

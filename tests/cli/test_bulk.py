@@ -103,5 +103,5 @@ def test_a_pin_is_mentioned_and_not_told(calls: Calls, chosen: tuple[str, ...]) 
     shown = calls.rig.run([installed("getcert"), "list", "-s", *chosen]).stdout
     assert f"location='{calls.rig.directory}/a.key',pin set\n" in shown
     document = calls.rig.run([installed("getcert"), "list", "-s", *chosen, "--output", "json"]).stdout
-    assert [request["key"]["pin_set"] for request in json.loads(document)["requests"]][0] is True
+    assert json.loads(document)["requests"][0]["key"]["pin_set"] is True
     assert "secret-pin" not in shown + document

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from daemon_under_test import DaemonUnderTest, assert_pair
+from nss_database import NssDatabase
 from scep_server import ScepServerProcess
 
 
@@ -100,3 +101,23 @@ def test_a_restart_in_the_middle_loses_nothing(
         time.sleep(0.1)
     for name in names:
         assert_pair(under_test.certs / f"{name}.crt", under_test.certs / f"{name}.key")
+
+
+def test_a_key_in_an_nss_database_is_enrolled_renewed_and_changed(
+    daemon: DaemonUnderTest, renewing_scepserver: ScepServerProcess
+) -> None:
+    daemon.getcert("add-scep-ca", "-c", "N", "-u", renewing_scepserver.url)
+    database = NssDatabase(daemon.root / "nss", pin="secret")
+    database.directory.mkdir()
+    places = ("-d", database.location, "-n", "web", "-P", "secret")
+    done = daemon.getcert(
+        "request", "-I", "nss", "-c", "N", *places, "-N", "CN=nss", "-L", renewing_scepserver.challenge, "-w"
+    )
+    assert done.returncode == 0, done.stdout + daemon.getcert("list", "-i", "nss").stdout
+    seen = {database.pem("web")}
+    for command in ("resubmit", "rekey"):
+        done = daemon.getcert(command, "-i", "nss", "-w")
+        assert done.returncode == 0, done.stdout + daemon.getcert("list", "-i", "nss").stdout
+        assert database.pem("web") not in seen
+        seen.add(database.pem("web"))
+    assert database.private_keys() == [("rsa", "web")]
