@@ -67,6 +67,11 @@ def profiles(given: HelperInput, options: argparse.Namespace) -> Reply:
     return _answer("profiles", given, options)
 
 
+def renewal_info(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """GET-RENEWAL-INFO: when the server wants a certificate renewed."""
+    return _answer("renewal_info", given, options)
+
+
 def warm_up() -> None:
     """Load the libraries once, before many runs are forked."""
     try:
@@ -91,6 +96,7 @@ HELPER: Final = Helper(
         Operation.POLL: submit,
         Operation.FETCH_ROOTS: fetch_roots,
         Operation.GET_SUPPORTED_TEMPLATES: profiles,
+        Operation.GET_RENEWAL_INFO: renewal_info,
     },
     add_options=add_options,
 )

@@ -1,6 +1,7 @@
 """The answers of acme-submit."""
 
 import argparse
+import logging
 import shlex
 import sys
 import time
@@ -18,6 +19,12 @@ from certmonger_helpers.acme.http01 import Listener, Webroot
 from certmonger_helpers.acme.order import Chain, OrderWork, Pending, identifiers_of, new_order, read_signing_request
 from certmonger_helpers.acme.order_file import OrderFile
 from certmonger_helpers.acme.problems import AcmeProblem
+from certmonger_helpers.acme.renewal_info import (
+    certificate_identifier,
+    fetch_renewal_info,
+    offers_renewal_info,
+    read_certificate,
+)
 from certmonger_helpers.acme.session import Json, Session
 from certmonger_helpers.address import http_url
 from certmonger_helpers.outcome import ExitStatus, HelperError, Unconfigured, Unreachable
@@ -26,6 +33,8 @@ from certmonger_helpers.roots import roots_of_file
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
 from certmongerd.core.secret import Secret
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_DIRECTORY: Final = "/var/lib/certmonger/acme"
 _HTTP_PORT: Final = 80
@@ -64,7 +73,8 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
         try:
             reply = await go_on(http_url(known, "cookie")) if known else None
             if reply is None:
-                url = await new_order(session, account, await _wanted(session, csr, given.ca_profile))
+                wanted = await _wanted(session, csr, given.ca_profile)
+                url = await _new_order(session, account, wanted, given.certificate)
                 kept.save(url)
                 reply = await go_on(url)
         except HelperError as error:
@@ -110,6 +120,36 @@ async def _go_on(work: OrderWork) -> Reply | None:
             return Reply(output=pem)
         case Pending(delay_s=delay_s):
             return _later(delay_s, work.url)
+
+
+def renewal_info(given: HelperInput, options: argparse.Namespace) -> Reply:
+    """GET-RENEWAL-INFO: when the server wants the certificate renewed; without one, whether it tells that at all."""
+
+    async def ask(session: Session) -> Reply:
+        if not await offers_renewal_info(session):
+            return Reply(status=ExitStatus.OPERATION_NOT_SUPPORTED)
+        if not given.certificate:
+            return Reply()
+        return Reply(output=await fetch_renewal_info(session, read_certificate(given.certificate)))
+
+    return _with_session(options, ask)
+
+
+async def _new_order(session: Session, account: Account, wanted: Json, certificate: str) -> str:
+    """Create an order that replaces the *certificate* held (RFC 9773, section 5), or one that replaces nothing.
+
+    A renewal that the server can tell as such does not count against its limits. It may refuse that for a certificate
+    of another CA, or one that was replaced already.
+    """
+    if certificate and await offers_renewal_info(session):
+        try:
+            replaced = certificate_identifier(read_certificate(certificate))
+            return await new_order(session, account, wanted | {"replaces": replaced})
+        except HelperError as error:
+            if error.status is not ExitStatus.REJECTED:
+                raise
+            _log.info("an order that replaces the certificate held is not possible: %s", error.reason)
+    return await new_order(session, account, wanted)
 
 
 def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:

@@ -1,15 +1,12 @@
 """acme-submit and pebble in its fault modes, and servers that are none."""
 
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from acme_client import AcmeClient, signing_request
 from acme_server import AcmeServer, running_pebble
+from web_server import web_server
 
 
 def listen(server: AcmeServer) -> list[str]:
@@ -44,7 +41,7 @@ def test_a_name_that_the_dns_does_not_know_is_worth_another_attempt_with_a_new_o
 
 
 def test_control_that_is_not_proved_is_a_refusal_in_the_servers_words(acme: AcmeClient, pebble: AcmeServer) -> None:
-    with web_server(pebble.http_port):
+    with web_server(port=pebble.http_port, body=b"hello"):
         csr = signing_request("foreign.example.org")
         order = acme(*pebble.options, "--wait", "0", OPERATION="SUBMIT", CSR=csr)
         webroot = ["--webroot", str(acme.root)]
@@ -71,55 +68,12 @@ def test_a_server_that_is_not_there_or_not_trusted_can_be_asked_later(acme: Acme
         assert acme(*options, OPERATION="SUBMIT", CSR=csr).status == 3
 
 
-class Fixed(BaseHTTPRequestHandler):
-    """Answers everything with what the server was given."""
-
-    def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, FixedServer)
-        self.send_response(server.status)
-        for name, value in server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(server.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(server.body)
-
-    do_HEAD = do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:
-        """Nothing to standard error."""
-
-
-class FixedServer(ThreadingHTTPServer):
-    """A web server that always says the same."""
-
-    daemon_threads = False
-
-    def __init__(self, port: int, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.status, self.body, self.headers = status, body, headers
-        super().__init__(("127.0.0.1", port), Fixed)
-
-
-@contextmanager
-def web_server(port: int = 0, status: int = 200, body: bytes = b"hello", **headers: str) -> Iterator[str]:
-    server = FixedServer(port, status, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/directory"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", b"{}", b'{"newNonce": 1}', b"\xff\xfe", b'{"newNonce":"file:///etc"}']
 )
 def test_what_is_no_acme_server_is_named(acme: AcmeClient, body: bytes) -> None:
-    with web_server(body=body) as url:
-        done = acme("-u", url, OPERATION="SUBMIT", CSR=signing_request("a.example.org"))
+    with web_server(body=body) as server:
+        done = acme("-u", server.url, OPERATION="SUBMIT", CSR=signing_request("a.example.org"))
     assert done.status in (3, 4), done
     assert "127.0.0.1" in done.first_line or "file:///etc" in done.first_line
     assert "Internal" not in done.output
@@ -129,12 +83,12 @@ def test_a_rate_limit_is_obeyed(acme: AcmeClient) -> None:
     """RFC 8555, section 6.6: Retry-After says when."""
     body = b'{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many new orders"}'
     csr = signing_request("a.example.org")
-    with web_server(status=429, body=body, Retry_After="7200") as url:
-        done = acme("-u", url, OPERATION="SUBMIT", CSR=csr)
+    with web_server(status=429, body=body, headers={"Retry-After": "7200"}) as server:
+        done = acme("-u", server.url, OPERATION="SUBMIT", CSR=csr)
     assert (done.status, done.output) == (5, "7200\n")
     assert "too many new orders" in done.errors
-    with web_server(status=429, body=body) as url:
-        done = acme("-u", url, OPERATION="SUBMIT", CSR=csr)
+    with web_server(status=429, body=body) as server:
+        done = acme("-u", server.url, OPERATION="SUBMIT", CSR=csr)
     assert (done.status, done.output) == (3, "too many new orders (rateLimited)\n")
 
 
@@ -143,8 +97,8 @@ def test_subproblems_are_told(acme: AcmeClient) -> None:
     body = b"""{"type": "urn:ietf:params:acme:error:malformed", "detail": "Some identifiers were rejected",
       "subproblems": [{"type": "urn:ietf:params:acme:error:rejectedIdentifier", "detail": "forbidden by policy",
                        "identifier": {"type": "dns", "value": "example.net"}}]}"""
-    with web_server(status=403, body=body) as url:
-        done = acme("-u", url, OPERATION="SUBMIT", CSR=signing_request("a.example.org"))
+    with web_server(status=403, body=body) as server:
+        done = acme("-u", server.url, OPERATION="SUBMIT", CSR=signing_request("a.example.org"))
     text = "Some identifiers were rejected (malformed); example.net: forbidden by policy (rejectedIdentifier)\n"
     assert (done.status, done.output) == (2, text)
 
