@@ -1,4 +1,4 @@
-"""Gathering a CA's data: eight independent phases, each a small pure state machine."""
+"""Gathering a CA's data: nine independent phases, each a small pure state machine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from certmongerd.core.ca_data import CaData, EncryptionCerts, Phase, Roots, Words, apply_data
+from certmongerd.core.ca_data import CaData, EncryptionCerts, Offer, Phase, Roots, Words, apply_data
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.model import Ca, CaType
 from certmongerd.core.schedule import (
@@ -237,6 +237,7 @@ _ERASED: Final[Mapping[Phase, CaData]] = {
     Phase.CERTS: Roots(),
     Phase.CAPABILITIES: Words(()),
     Phase.ENCRYPTION_CERTS: EncryptionCerts(),
+    Phase.RENEWAL_INFO: Offer(),
 }
 
 

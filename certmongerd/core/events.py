@@ -1,7 +1,7 @@
 """What can happen to a request: results of effects, the clock, operators, its CA."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from certmongerd.core.errors import FailureKind
@@ -161,6 +161,18 @@ class NeedKeyPair:
     """The CA wants a new key pair."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalInfo:
+    """The CA told when it wants the certificate renewed (RFC 9773, section 4.2)."""
+
+    start: datetime
+    end: datetime
+    retry_after: timedelta | None = None
+    """When to ask again; None leaves it to the schedule."""
+    explanation: str = ""
+    """URL of a page about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class HookEnded:
     """A pre- or post-save command ended well, and after saving the service presents the certificate."""
@@ -241,6 +253,7 @@ EffectResult = (
     | ScepBuilt
     | ScepImpossible
     | Answer
+    | RenewalInfo
     | HookEnded
     | HookFailed
     | CertSaved

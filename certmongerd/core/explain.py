@@ -7,6 +7,7 @@ from typing import Final
 from certmongerd.core.advice import advice_for
 from certmongerd.core.machine_save import enroll_thresholds, is_renewal_due, next_renewal
 from certmongerd.core.model import Request
+from certmongerd.core.renewal_info import advised_renewal
 from certmongerd.core.schedule import renewal_thresholds
 from certmongerd.core.states import State
 from certmongerd.core.step import Context
@@ -211,6 +212,13 @@ def _next_renewal(request: Request, context: Context) -> list[Fact]:
     coming = request.next_attempt or next_renewal(request, context)
     if coming is None:
         return [("next attempt", "none: there is no key location, or no threshold is configured (enroll_ttls)")]
+    advised = advised_renewal(request)
+    if advised is not None:
+        advice = request.renewal_advice
+        window = " and ".join(time_text(moment) for moment in (advice.start, advice.end) if moment is not None)
+        rule = f"the CA wants it renewed between {window}"
+        page = f" ({advice.explanation})" if advice.explanation else ""
+        return [("next attempt", time_text(coming)), ("rule", rule + page)]
     if not_after <= context.now:
         return [("next attempt", time_text(coming)), ("rule", "an expired certificate is tried once a day")]
     if is_renewal_due(request, context):

@@ -24,6 +24,7 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.renewal_info import is_question_due
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay
 
@@ -235,6 +236,8 @@ def _ca_changed(request: Request, context: Context) -> Step:
         return go(request, State.HAVE_CSR)
     if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
         return go(request, State.NEED_SCEP_DATA)
+    if request.state is State.MONITORING and is_question_due(request, context):
+        return go(request, State.MONITORING)
     if request.state is State.NEED_CA and context.ca is not None:
         return go(request, State.NEED_TO_SUBMIT)
     return stay(request, Idle(), accepted=False)

@@ -26,7 +26,7 @@ from certmongerd.core.events import (
     Working,
 )
 from certmongerd.core.evolve import replace
-from certmongerd.core.model import Ca, CaType, Request
+from certmongerd.core.model import Ca, CaType, RenewalAdvice, Request
 from certmongerd.core.schedule import (
     CADATA_POLL,
     LONGEST_FIRST_RETRY,
@@ -96,6 +96,7 @@ def _issued(request: Request, event: Issued, context: Context) -> Step:
         cert=event.cert,
         cert_chain=event.chain,
         cert_roots=event.roots,
+        renewal_advice=RenewalAdvice(),
     )
     return go(request, State.NEED_TO_SAVE_CERT)
 

@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from certmongerd.core.effects import Notice, Notify, ReadCert, RunPostSave, RunPreSave, SaveCaCerts, SaveCert, Wait
+from certmongerd.core.effects import (
+    AskRenewalInfo,
+    Notice,
+    Notify,
+    ReadCert,
+    RunPostSave,
+    RunPreSave,
+    SaveCaCerts,
+    SaveCert,
+    Wait,
+)
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
     CaCertsSaved,
@@ -17,11 +27,19 @@ from certmongerd.core.events import (
     HookEnded,
     HookFailed,
     Notified,
+    RenewalInfo,
     TimerFired,
 )
 from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.renewal_info import (
+    advised_renewal,
+    is_question_due,
+    may_ask,
+    with_answer,
+    without_answer,
+)
 from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
     SOONISH,
@@ -240,6 +258,8 @@ def _monitor(request: Request, event: Continue | TimerFired, context: Context) -
 
 def _watch_over(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     facts, now = request.cert_facts, context.now
+    if is_question_due(request, context):
+        return perform(request, State.MONITORING, AskRenewalInfo())
     if facts.not_after is None:
         request = replace(request, next_attempt=None)
         return pause(request, State.MONITORING, monitoring_delay((), None, now))
@@ -266,8 +286,9 @@ def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedel
     now, enroll = context.now, enroll_thresholds(request, context)
     if request.autorenew and request.key_storage.type is not StorageType.NONE:
         last = request.last_need_enroll_check
-        renewal_due = is_crossed(enroll, not_after, last, now)
-        catch_up = _catch_up_at(request, not_after, context) if renewal_due else now
+        advised = advised_renewal(request)
+        renewal_due = is_crossed(enroll, not_after, last, now) if advised is None else now >= advised
+        catch_up = _catch_up_at(request, not_after, context) if renewal_due and advised is None else now
         if catch_up > now:
             delay = min(catch_up - now, monitoring_delay(notify, not_after, now))
             return pause(replace(request, next_attempt=catch_up), State.MONITORING, delay)
@@ -277,7 +298,20 @@ def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedel
             request = replace(request, ca_cookie="", attempts=0, demands=0, next_attempt=None)
             return go(request, State.NEED_KEY_PAIR if _rekey_due(request, context) else State.NEED_CSR)
     request = replace(request, next_attempt=next_renewal(request, context))
-    return pause(request, State.MONITORING, monitoring_delay((*enroll, *notify), not_after, now))
+    delay = monitoring_delay((*enroll, *notify), not_after, now)
+    ask_at = request.renewal_advice.ask_at if may_ask(request, context.ca) else None
+    for moment in (ask_at, request.next_attempt):
+        if moment is not None and moment > now:
+            delay = min(delay, moment - now)
+    return pause(request, State.MONITORING, delay)
+
+
+def _renewal_info_read(request: Request, event: RenewalInfo, context: Context) -> Step:
+    return go(with_answer(request, event, context), State.MONITORING)
+
+
+def _no_renewal_info(request: Request, _event: Failed, context: Context) -> Step:
+    return go(without_answer(request, context), State.MONITORING)
 
 
 def _catch_up_at(request: Request, not_after: datetime, context: Context) -> datetime:
@@ -313,6 +347,9 @@ def next_renewal(request: Request, context: Context) -> datetime | None:
     not_after = request.cert_facts.not_after
     if not_after is None or not request.autorenew or request.key_storage.type is StorageType.NONE:
         return None
+    advised = advised_renewal(request)
+    if advised is not None:
+        return max(advised, context.now)
     return next_crossing(enroll_thresholds(request, context), not_after, request.last_need_enroll_check, context.now)
 
 
@@ -378,6 +415,8 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NOTIFYING_ONLY_CA_SAVE_FAILED, Failed): _watch,
     (State.MONITORING, Continue): _monitor,
     (State.MONITORING, TimerFired): _monitor,
+    (State.MONITORING, RenewalInfo): _renewal_info_read,
+    (State.MONITORING, Failed): _no_renewal_info,
     (State.NEED_TO_NOTIFY_VALIDITY, Continue): _notify_validity,
     (State.NOTIFYING_VALIDITY, Notified): _validity_notified,
     (State.NOTIFYING_VALIDITY, Failed): _validity_notified,

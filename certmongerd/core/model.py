@@ -270,6 +270,21 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalAdvice:
+    """When the CA wants the certificate renewed (RFC 9773); all None until it was asked."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    """The window that the CA told."""
+    explanation: str = ""
+    """URL of a page about an unusual window."""
+    renew_at: datetime | None = None
+    """The time within the window that was chosen for this request."""
+    ask_at: datetime | None = None
+    """When to ask again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One tracked certificate and everything needed to renew it."""
 
@@ -322,6 +337,8 @@ class Request:
     waits for somebody. Not stored."""
     is_watching: bool = field(default=False, compare=False)
     """Whether the present delay or effect is about the certificate held, not about the state; not stored."""
+    renewal_advice: RenewalAdvice = field(default=RenewalAdvice(), compare=False)
+    """Of the CA, about the certificate held; not stored, so that it is asked for at each start."""
     demands: int = field(default=0, compare=False)
     """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking; not
     stored."""
@@ -376,6 +393,8 @@ class Ca:
     """PEM of the SCEP CA certificate; empty when the server returned only one."""
     encryption_cert_pool: str = ""
     """PEM of further SCEP certificates."""
+    offers_renewal_info: bool = False
+    """Whether it tells when certificates are to be renewed (RFC 9773); not stored."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
     declared_by: str = ""

@@ -17,6 +17,7 @@ from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import (
     Action,
     Again,
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -33,6 +34,7 @@ from certmongerd.core.effects import (
     Submit,
     Wait,
 )
+from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
     Begin,
     CaCertsSaved,
@@ -41,6 +43,7 @@ from certmongerd.core.events import (
     Continue,
     CsrBuilt,
     Event,
+    Failed,
     HookEnded,
     Issued,
     KeyGenerated,
@@ -164,7 +167,9 @@ def simulate(
 
     What a request waits for a person for, it waits for to the end.
     """
-    surroundings = _Surroundings(tuple(cas), policy, assumptions)
+    # What a CA told about renewals so far counts; it is not asked again.
+    silent = tuple(replace(ca, offers_renewal_info=False) for ca in cas)
+    surroundings = _Surroundings(silent, policy, assumptions)
     lives = [_Life(request, surroundings, now) for request in requests]
     coming = [(life.due, number) for number, life in enumerate(lives) if life.begin(now)]
     heapq.heapify(coming)
@@ -318,6 +323,8 @@ class _Life:
                 return CertRead(cert=self.request.cert, facts=self._facts)
             case Notify():
                 return Notified()
+            case AskRenewalInfo():
+                return Failed(FailureKind.OTHER, "nobody is asked")
 
     def _new_name(self) -> str:
         self._made += 1

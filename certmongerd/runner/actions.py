@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
 from certmongerd.core.effects import (
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -99,6 +100,8 @@ class Actions:
                 return await self.submissions.build_scep(request)
             case Submit():
                 return await self.submissions.submit(request, effect)
+            case AskRenewalInfo():
+                return await self.submissions.ask_renewal_info(request)
             case RunPreSave():
                 return await self._run_hook(request, request.pre_save, HookMoment.PRE_SAVE)
             case SaveCert():

@@ -19,6 +19,7 @@ from fakes.request_world import (
 )
 
 from certmongerd.core.effects import (
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -57,6 +58,7 @@ from certmongerd.core.events import (
     Refresh,
     Rejected,
     Rekey,
+    RenewalInfo,
     Resubmit,
     ScepBuilt,
     ScepImpossible,
@@ -72,6 +74,7 @@ from certmongerd.core.model import CaCertLocations, Hook, KeyAlgorithm, KeyStora
 from certmongerd.core.step import Context, Policy
 
 ROOTS_CA: Final = replace(PLAIN_CA, id=CaName("roots"), root_certs=(NamedCertificate(nickname="root", pem="ROOT"),))
+ADVISING_CA: Final = replace(PLAIN_CA, id=CaName("advising"), offers_renewal_info=True)
 CAS: Final = (PLAIN_CA, SCEP_CA, ROOTS_CA)
 
 FAILURES: Final[tuple[Event, ...]] = tuple(Failed(kind, "no luck") for kind in FailureKind)
@@ -121,6 +124,11 @@ RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), *FAILURES),
     SaveCaCerts: (CaCertsSaved(), *FAILURES),
     Notify: (Notified(), *FAILURES),
+    AskRenewalInfo: (
+        RenewalInfo(start=NOW + timedelta(days=3), end=NOW + timedelta(days=5)),
+        RenewalInfo(start=NOW - timedelta(days=3), end=NOW - timedelta(days=2), retry_after=timedelta(seconds=1)),
+        *FAILURES,
+    ),
 }
 """Everything that the engine can report of each effect."""
 
@@ -158,7 +166,12 @@ def contexts() -> Iterator[Context]:
         challenge_password_otp=True,
         default_ca=CaName("plain"),
     )
-    for ca, policy, marker in ((None, strict, ""), (PLAIN_CA, Policy(), "IjKlMnOp"), (SCEP_CA, strict, "IjKlMnOp")):
+    for ca, policy, marker in (
+        (None, strict, ""),
+        (ADVISING_CA, Policy(), "IjKlMnOp"),
+        (PLAIN_CA, Policy(), "IjKlMnOp"),
+        (SCEP_CA, strict, "IjKlMnOp"),
+    ):
         yield Context(now=NOW, policy=policy, ca=ca, cas=CAS, new_marker=marker)
 
 

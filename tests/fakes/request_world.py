@@ -8,6 +8,7 @@ from typing import Final
 from certmongerd.core.effects import (
     Action,
     Again,
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -137,8 +138,8 @@ class Disk:
                 return CaCertsSaved()
             case Notify():
                 return Notified()
-            case Submit():
-                raise AssertionError("submissions are answered by a CA")
+            case Submit() | AskRenewalInfo():
+                raise AssertionError("questions are answered by a CA")
 
     def _read_key(self, request: Request) -> Event:
         spki = self.candidate if request.key_next_marker else self.spki

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from fakes.request_world import NOW
 
-from certmongerd.core.ca_data import CaData, EncryptionCerts, Phase, Roots, Text, Words
+from certmongerd.core.ca_data import CaData, EncryptionCerts, Offer, Phase, Roots, Text, Words
 from certmongerd.core.ca_machine import (
     PHASE_TRANSITIONS,
     DataNotSaved,
@@ -50,6 +50,7 @@ FULL: Final = Ca(
     encryption_cert="r",
     encryption_issuer_cert="c",
     encryption_cert_pool="p",
+    offers_renewal_info=True,
     error="old trouble",
 )
 SAME: Final[dict[Phase, CaData]] = {
@@ -61,6 +62,7 @@ SAME: Final[dict[Phase, CaData]] = {
     Phase.RENEWAL_REQS: Words(("template-subject",)),
     Phase.CAPABILITIES: Words(("AES",)),
     Phase.ENCRYPTION_CERTS: EncryptionCerts(ra="r", ca="c", pool="p"),
+    Phase.RENEWAL_INFO: Offer(is_there=True),
 }
 EMPTY: Final[dict[Phase, CaData]] = {
     phase: type(data)("") if isinstance(data, Text) else Words(()) if isinstance(data, Words) else type(data)()
@@ -302,6 +304,7 @@ def test_an_operation_that_is_not_supported_ends_its_phase_and_erases_what_was_v
         Phase.CERTS: replace(FULL, root_certs=(), other_root_certs=(), other_certs=()),
         Phase.CAPABILITIES: replace(FULL, capabilities=()),
         Phase.ENCRYPTION_CERTS: replace(FULL, encryption_cert="", encryption_issuer_cert="", encryption_cert_pool=""),
+        Phase.RENEWAL_INFO: replace(FULL, offers_renewal_info=False),
     }
     assert outcome.ca == erased.get(phase, FULL)
 

@@ -12,6 +12,7 @@ from fakes.request_world import monitored
 from certmongerd.core.effects import (
     Action,
     Again,
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -96,6 +97,8 @@ def effect_class(work: Effect | type[Effect]) -> type[Effect]:
 def fits(state: State, action: Action, *, is_watching: bool) -> bool:
     """Whether *action* is one that may be asked for in *state*."""
     work = WORK.get(state)
+    if state is S.MONITORING and action == AskRenewalInfo():
+        return True
     if work is not None:
         return isinstance(action, work) if isinstance(work, type) else action == work
     if is_watching:
@@ -153,6 +156,7 @@ def test_the_table_handles_exactly_what_can_happen_in_each_state() -> None:
     expected = {(state, type(event)) for state, work in WORK.items() for event in RESULTS[effect_class(work)]}
     expected |= {(state, TimerFired) for state in MAY_WAIT}
     expected |= {(state, Continue) for state in State if state not in WORK and state not in RESTING | ONLY_WAITING}
+    expected |= {(S.MONITORING, type(event)) for event in RESULTS[AskRenewalInfo]}
     # Restarted requests pass through these two and stay.
     expected |= {(S.CA_REJECTED, Continue), (S.NEED_GUIDANCE, Continue)}
     assert set(TRANSITIONS) == expected
