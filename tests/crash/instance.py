@@ -68,9 +68,10 @@ class Instance:
     def certs(self) -> Path:
         return self.root / "certs"
 
-    def add_local_ca(self, helper: str) -> None:
-        """The CA `local`, asked with the command *helper*."""
-        self.repository.create_ca(Ca(id=CaName("local"), external_helper=helper), datetime.now(UTC))
+    def add_cas(self, helper: str) -> None:
+        """The CA `local`, asked with the command *helper*; and those that daemons have, lest each start asks theirs."""
+        for name in ("local", "IPA", "dogtag-ipa-renew-agent"):
+            self.repository.create_ca(Ca(id=CaName(name), external_helper=helper), datetime.now(UTC))
 
     # The daemon.
 
@@ -236,9 +237,10 @@ class Instance:
         deadline = time.monotonic() + SETTLE_LIMIT_S
         missing = set(self.listed())
         while missing:
-            states = {name: entry.status for name, entry in self.listed().items()}
-            missing -= {name for name, state in states.items() if state == "MONITORING"}
+            listed = self.listed()
+            missing -= {name for name, entry in listed.items() if entry.status == "MONITORING"}
             if missing and time.monotonic() > deadline:
                 log = (self.root / "log").read_text()[-6000:]
-                raise AssertionError(f"never monitored: {[(name, states.get(name)) for name in missing]}\n{log}")
+                stuck = [(name, listed[name].status, listed[name].properties.text("ca-error")) for name in missing]
+                raise AssertionError(f"never monitored: {stuck}\n{log}")
             time.sleep(0.05)

@@ -33,7 +33,7 @@ ORPHAN_LIMIT_S: Final = 30.0
 def run_instance(root: Path, kills: int, seed: int, helper: str) -> Counter[str]:
     """*kills* daemons on one set of directories; what happened, by name."""
     instance = Instance(root, random.Random(seed))
-    instance.add_local_ca(helper)
+    instance.add_cas(helper)
     serials = Serials()
     counts: Counter[str] = Counter()
     for number in range(1, kills + 1):
