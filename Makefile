@@ -1,6 +1,6 @@
 # make demo   a daemon, two CAs and two certificates, from nothing, in one go
 # make run    the daemon in the foreground, on a private socket below ./.run
-# make test   the whole test suite (as root it installs the Debian packages that it needs)
+# make test   the whole test suite (as root it installs the Debian packages that it needs; JOBS=N files side by side)
 # make lint   style, types, import layers
 # make bench  how long a burst of requests takes, and a list of a thousand
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
@@ -14,6 +14,7 @@ VENV ?= .venv
 PREFIX ?= /opt/certmongerd
 COUNT ?= 50
 PYTEST_ARGS ?=
+JOBS ?= 3
 FUZZ ?= scep_reply scep_certificates cms_envelope helper_output state_file dbus_message configuration
 FUZZ_RUNS ?= 1000000
 KILLS ?= 10000
@@ -45,7 +46,7 @@ run: venv
 	@scripts/run.sh $(VENV)
 
 test: packages dev
-	$(python) -m pytest $(PYTEST_ARGS)
+	$(python) -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: dev
 	@status=0; \

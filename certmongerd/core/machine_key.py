@@ -249,4 +249,5 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.GENERATING_CSR, Impossible): _csr_impossible,
     (State.HAVE_CSR, Continue): _have_csr,
     (State.SUBMITTING, KeyAbsent): _key_missed_by_internal_ca,
+    (State.SAVING_CERT, KeyAbsent): _keyinfo_absent,
 }

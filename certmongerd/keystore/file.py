@@ -118,9 +118,10 @@ class FileKeyStore:
         """Store a certificate and, when it belongs to the candidate key, put that key into place.
 
         May be repeated after a crash at any point, with the same arguments and result. A certificate for neither
-        key raises `KeyStoreError` of kind OTHER and changes nothing. *known_spki* is the key recorded as current: a
-        repetition that finds everything done tells from it whether the key was exchanged. *preserve_as*, when not
-        empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files are the daemon's affair, whoever *user* is.
+        key changes nothing and raises `KeyStoreError` of kind OTHER; KeyMissing when the candidate is gone.
+        *known_spki* is the key recorded as current: a repetition that finds everything done tells from it whether the
+        key was exchanged. *preserve_as*, when not empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files
+        are the daemon's affair, whoever *user* is.
         """
         try:
             certificate = parse_certificate(cert_pem)

@@ -182,16 +182,19 @@ class Actions:
         store = open_key_store(request.cert_storage.type)
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved = await self.executor.io(
-                store.save_certificate,
-                request.cert,
-                request.cert_storage,
-                request.key_storage,
-                marker=request.key_next_marker,
-                preserve_as=preserve_as,
-                known_spki=request.key.pubkey_info,
-                user=request.nss_user,
-            )
+            try:
+                saved = await self.executor.io(
+                    store.save_certificate,
+                    request.cert,
+                    request.cert_storage,
+                    request.key_storage,
+                    marker=request.key_next_marker,
+                    preserve_as=preserve_as,
+                    known_spki=request.key.pubkey_info,
+                    user=request.nss_user,
+                )
+            except KeyMissing:
+                return KeyAbsent()
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:

@@ -121,7 +121,7 @@ RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     Submit: SUBMIT_RESULTS,
     RunPreSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
     RunPostSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
-    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), *FAILURES),
+    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), KeyAbsent(), *FAILURES),
     SaveCaCerts: (CaCertsSaved(), *FAILURES),
     Notify: (Notified(), *FAILURES),
     AskRenewalInfo: (

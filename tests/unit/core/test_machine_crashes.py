@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fakes.request_world import NOW, OLD_SPKI, PLAIN_CA, Disk, World, facts, monitored, new_request, with_candidate
 
-from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, Wait
+from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, SaveCert, Wait
 from certmongerd.core.events import Begin, CertAbsent, Continue, KeyAbsent, Rekey, Resubmit
 from certmongerd.core.machine import durable_image, step
 from certmongerd.core.schedule import SOONISH
@@ -41,6 +41,17 @@ def test_a_missing_candidate_is_made_anew_instead_of_being_waited_for() -> None:
     world.happen(Resubmit())
     assert (world.request.state.value, world.request.key_next_marker) == ("NEED_KEY_PAIR", "")
     assert world.action == Wait(SOONISH)
+    world.overrides = {}
+    world.wait()
+    assert world.request.state is State.MONITORING
+    assert world.disk.spki != OLD_SPKI
+
+
+def test_a_certificate_whose_candidate_is_gone_is_asked_for_again_with_another_key() -> None:
+    world = World(request=with_candidate(monitored()), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
+    world.overrides = {SaveCert: KeyAbsent()}
+    world.happen(Resubmit())
+    assert (world.request.state.value, world.request.key_next_marker) == ("NEED_KEY_PAIR", "")
     world.overrides = {}
     world.wait()
     assert world.request.state is State.MONITORING
