@@ -171,6 +171,13 @@ class DaemonUnderTest:
         assert added.returncode == 0, added.stdout + added.stderr
 
 
+def open_folders(path: Path) -> None:
+    """Let other users pass through the test's folders."""
+    for folder in (path, *path.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o711)
+
+
 def wait_until(condition: Callable[[], bool], log: Path | None = None, limit_s: float = 60) -> None:
     """Until *condition* is met; fails, with the *log*, when that takes too long."""
     deadline = time.monotonic() + limit_s

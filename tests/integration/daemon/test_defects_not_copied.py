@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from daemon_under_test import DaemonUnderTest, assert_pair, openssl
+from daemon_under_test import DaemonUnderTest, assert_pair, open_folders, openssl
 from fakes.message_bus import Bus
 from fakes.sockets import RawClient
 
@@ -339,8 +339,7 @@ def foreign_state(tmp_path_factory: pytest.TempPathFactory) -> DaemonUnderTest:
     assert os.geteuid() == 0, "only root can start another user's daemon: run these tests as root"
     nobody = pwd.getpwnam("nobody")
     root = tmp_path_factory.mktemp("foreign")
-    for parent in (root, *root.parents[:2]):
-        parent.chmod(0o755)
+    open_folders(root)
     state = DaemonUnderTest(root)
     for path in (root, *root.iterdir()):
         os.chown(path, nobody.pw_uid, nobody.pw_gid)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemon_under_test import DaemonUnderTest, wait_until
+from daemon_under_test import DaemonUnderTest, open_folders, wait_until
 
 from certmongerd.api import REQUEST_INTERFACE
 from certmongerd.busapi.blocking import BlockingConnection
@@ -23,13 +23,6 @@ def make_hook(daemon: DaemonUnderTest, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
-
-
-def open_folders(path: Path) -> None:
-    """Let other users pass through the test's folders."""
-    for folder in (path, *path.parents):
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o711)
 
 
 def environment_in(path: Path) -> dict[str, str]:
