@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from certmongerd.busapi.marshal import Marshalled
+from certmongerd.busapi.marshal import Marshalled, marshal_properties
 from certmongerd.busapi.refusal import (
     CallRefused,
     access_denied,
@@ -80,9 +80,12 @@ class BoundInterface(Generic[M]):
             raise access_denied(f'The property "{name}" is told to root only.')
         return row.variant(self._subject.value, self._subject.service)
 
-    def get_all(self, *, with_secrets: bool) -> dict[str, Variant]:
+    def get_all(self, *, with_secrets: bool) -> Marshalled:
         """All properties that are set."""
-        return self.interface.all_properties(self._subject.value, self._subject.service, with_secrets=with_secrets)
+        value, service = self._subject.value, self._subject.service
+        return marshal_properties(
+            lambda buffer: self.interface.marshal_properties(buffer, value, service, with_secrets=with_secrets)
+        )
 
     async def set(self, name: str, value: Variant, caller: Caller) -> None:
         """Set the property *name*. Raises CallRefused."""

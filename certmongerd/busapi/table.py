@@ -1,5 +1,6 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Context:
     pending: list[Request] = field(default_factory=list)
     """Requests on their way into the service; they count for uniqueness already."""
     pending_cas: list[Ca] = field(default_factory=list)
+    applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a document is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +166,14 @@ class Interface(Generic[M]):
             (attrgetter(source), tuple(properties)) for source, properties in by_source.items()
         )
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
-            (row, PropertyWriter(row.name, row.type)) for row in self.properties.values() if not row.is_secret
+            (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
 
-    def marshal_properties(self, buffer: bytearray, value: M, service: Service) -> None:
-        """Append what `all_properties` gives without secrets, as dictionary entries."""
+    def marshal_properties(self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False) -> None:
+        """Append what `all_properties` gives, as dictionary entries."""
         for row, writer in self._writers:
+            if row.is_secret and not with_secrets:
+                continue
             plain = row.get(value, service)
             if plain == () or (plain == "" and not row.shows_empty):
                 continue

@@ -20,6 +20,8 @@ class Phase(Enum):
     RENEWAL_REQS = "GET-RENEW-REQUEST-REQUIREMENTS"
     CAPABILITIES = "FETCH-SCEP-CA-CAPS"
     ENCRYPTION_CERTS = "FETCH-SCEP-CA-CERTS"
+    RENEWAL_INFO = "GET-RENEWAL-INFO"
+    """Asked without a certificate: whether there will be an answer with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,14 @@ class EncryptionCerts:
     pool: str = ""
 
 
-CaData = Text | Words | Roots | EncryptionCerts
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Whether the CA answers questions of one kind about certificates."""
+
+    is_there: bool = False
+
+
+CaData = Text | Words | Roots | EncryptionCerts | Offer
 
 REQUIREMENT_PROPERTIES: Final[Mapping[str, str]] = {
     "CERTMONGER_REQ_SUBJECT": "template-subject",
@@ -99,13 +108,15 @@ def split_pem(text: str) -> list[str]:
     return blocks
 
 
-def read_text_phase(phase: Phase, output: bytes) -> Text | Words:
+def read_text_phase(phase: Phase, output: bytes) -> Text | Words | Offer:
     """The data of a phase whose output is plain text."""
     match phase:
         case Phase.ENROLLMENT_REQS | Phase.RENEWAL_REQS:
             return Words(read_requirements(output))
         case Phase.PROFILES | Phase.CAPABILITIES:
             return Words(read_words(output))
+        case Phase.RENEWAL_INFO:
+            return Offer(is_there=True)
         case _:
             return Text(first_line(output))
 
@@ -125,6 +136,8 @@ def apply_data(ca: Ca, phase: Phase, data: CaData) -> Ca:
             return replace(ca, required_renewal_attributes=words)
         case Phase.CAPABILITIES, Words(words):
             return replace(ca, capabilities=words)
+        case Phase.RENEWAL_INFO, Offer(is_there):
+            return replace(ca, offers_renewal_info=is_there)
         case Phase.CERTS, Roots():
             return replace(ca, root_certs=data.roots, other_root_certs=data.other_roots, other_certs=data.others)
         case Phase.ENCRYPTION_CERTS, EncryptionCerts():

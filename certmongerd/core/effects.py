@@ -64,6 +64,11 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class AskRenewalInfo:
+    """Ask the CA when it wants the certificate renewed."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunPreSave:
     """Run the pre-save command."""
 
@@ -80,7 +85,7 @@ class SaveCaCerts:
 
 @dataclass(frozen=True, slots=True)
 class RunPostSave:
-    """Run the post-save command."""
+    """Run the post-save command, then look whether the service presents the certificate."""
 
 
 class Notice(Enum):
@@ -108,6 +113,7 @@ Effect = (
     | BuildCsr
     | BuildScep
     | Submit
+    | AskRenewalInfo
     | RunPreSave
     | SaveCert
     | SaveCaCerts

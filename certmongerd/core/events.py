@@ -1,7 +1,7 @@
 """What can happen to a request: results of effects, the clock, operators, its CA."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from certmongerd.core.errors import FailureKind
@@ -161,9 +161,28 @@ class NeedKeyPair:
     """The CA wants a new key pair."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalInfo:
+    """The CA told when it wants the certificate renewed (RFC 9773, section 4.2)."""
+
+    start: datetime
+    end: datetime
+    retry_after: timedelta | None = None
+    """When to ask again; None leaves it to the schedule."""
+    explanation: str = ""
+    """URL of a page about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """A pre- or post-save command ended, or could not be run; saving goes on either way."""
+    """A pre- or post-save command ended well, and after saving the service presents the certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A pre- or post-save command failed or could not be run, or the service does not present the certificate."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +253,9 @@ EffectResult = (
     | ScepBuilt
     | ScepImpossible
     | Answer
+    | RenewalInfo
     | HookEnded
+    | HookFailed
     | CertSaved
     | CaCertsSaved
     | Notified

@@ -1,7 +1,6 @@
 """From a signing request to the CA's answer."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -26,7 +25,8 @@ from certmongerd.core.events import (
     Unusable,
     Working,
 )
-from certmongerd.core.model import Ca, CaType, Request
+from certmongerd.core.evolve import replace
+from certmongerd.core.model import Ca, CaType, RenewalAdvice, Request
 from certmongerd.core.schedule import (
     CADATA_POLL,
     LONGEST_FIRST_RETRY,
@@ -96,6 +96,7 @@ def _issued(request: Request, event: Issued, context: Context) -> Step:
         cert=event.cert,
         cert_chain=event.chain,
         cert_roots=event.roots,
+        renewal_advice=RenewalAdvice(),
     )
     return go(request, State.NEED_TO_SAVE_CERT)
 

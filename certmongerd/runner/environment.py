@@ -91,6 +91,16 @@ def query_environment(base: Mapping[str, str], ca: Ca, message: str) -> dict[str
     return {**base, **_without_empty(variables | _scep_server(ca))}
 
 
+def renewal_info_environment(base: Mapping[str, str], request: Request, ca: Ca) -> dict[str, str]:
+    """For asking *ca* when it wants the certificate of *request* renewed."""
+    variables = {
+        "CERTMONGER_OPERATION": "GET-RENEWAL-INFO",
+        "CERTMONGER_CA_NICKNAME": ca.id,
+        "CERTMONGER_CERTIFICATE": request.cert,
+    }
+    return {**base, **_without_empty(variables)}
+
+
 def submission_environment(base: Mapping[str, str], request: Request, ca: Ca, operation: str) -> dict[str, str]:
     """For submitting (`SUBMIT`) or continuing (`POLL`) *request* at *ca*; empty values are left out.
 

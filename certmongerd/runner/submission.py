@@ -12,13 +12,24 @@ from cryptography import x509
 from certmongerd.busapi.service import ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.answers import HelperRun, RawIssued, first_line, read_answer
+from certmongerd.core.ca_data import Phase
 from certmongerd.core.effects import Submit
-from certmongerd.core.errors import InvalidValue, KeyStoreError, LaunchError, QueryRefused, RemoteProtocolError
+from certmongerd.core.errors import (
+    FailureKind,
+    InvalidValue,
+    KeyMissing,
+    KeyStoreError,
+    LaunchError,
+    QueryRefused,
+    RemoteProtocolError,
+)
 from certmongerd.core.events import (
     Answer,
     EffectResult,
+    Failed,
     Impossible,
     Issued,
+    KeyAbsent,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
@@ -27,13 +38,14 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import Ca, CaType, Request
+from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
-from certmongerd.runner.environment import query_environment, submission_environment
+from certmongerd.runner.environment import query_environment, renewal_info_environment, submission_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun
@@ -130,6 +142,26 @@ class Submissions:
         await entry.scep_settled.wait()
         return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
 
+    async def ask_renewal_info(self, request: Request) -> EffectResult:
+        """Ask the CA when it wants the certificate renewed (RFC 9773)."""
+        entry = self.registry.ca_entry(request.ca_name)
+        if entry is None:
+            return Failed(FailureKind.OTHER, f'The CA "{request.ca_name}" was removed.')
+        ca = entry.ca
+        try:
+            argv = split_command(self.resolve_helper(ca.external_helper))
+            environment = renewal_info_environment(self.base_environment, request, ca)
+            run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            self.count_run(ca.id, Phase.RENEWAL_INFO.value, run.exit_status, run.duration_s)
+            if run.exit_status != 0:
+                reason = first_line(run.stdout) or f"the helper ended with status {run.exit_status}"
+                _log.info('Request "%s": no renewal information: %s', request.id, reason)
+                return Failed(FailureKind.OTHER, reason)
+            return read_renewal_info(run.stdout)
+        except (LaunchError, InvalidValue) as error:
+            _log.warning('Request "%s": no renewal information: %s', request.id, error)
+            return Failed(FailureKind.OTHER, str(error))
+
     async def query_scep(self, request: Request, query: ScepQuery) -> str:
         """Ask the request's SCEP server something that changes nothing. Raises QueryRefused."""
         entry = self.registry.ca_entry(request.ca_name)
@@ -161,7 +193,12 @@ class Submissions:
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         certificate = sign(request.csr, key)
     except InvalidValue as error:

@@ -3,16 +3,15 @@
 import base64
 import binascii
 import re
-import shlex
 from collections.abc import Callable
 from typing import Final
 
 from getcert.client import Client
 from getcert.commands.add_ca import required_ca_name
+from getcert.commands.helper_command import helper_command
 from getcert.context import Context
 from getcert.errors import CommandFailed, UsageError
 from getcert.help import Groups
-from getcert.helperdir import helper_directory
 from getcert.paths import absolute_path
 
 GROUPS: Final[Groups] = (
@@ -42,16 +41,8 @@ _SETTINGS: Final = (
     ("scep_digest", "scep-digest", "digest"),
 )
 """Option, property of the CA, and what it is called."""
-_SPECIAL: Final = re.compile(r"""([\s'"\\&()|;<>$`#])""")
 _PEM_CERTIFICATE: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END ", re.DOTALL)
 _DER_SEQUENCE: Final = 0x30
-
-
-def quote_argument(argument: str) -> str:
-    """*argument* so that splitting into words as a POSIX shell does gives it back."""
-    if not argument or "\n" in argument:
-        return shlex.quote(argument)
-    return _SPECIAL.sub(r"\\\1", argument)
 
 
 def _is_certificate(block: bytes) -> bool:
@@ -87,14 +78,14 @@ def _command_line(context: Context, url: str) -> str:
     for name, what in _CERTIFICATE_FILES:
         path = options.text(name)
         values[name] = None if path is None else _certificate_file(path, what, context.tell)
-    words = [f"{helper_directory()}/{_HELPER}", "-u", url]
+    words = ["-u", url]
     for name, letter in _COMMAND_LINE:
         value = values[name]
         if value is not None:
             words.extend((letter, value))
     if options.given("non_renewal"):
         words.append("-n")
-    return " ".join(map(quote_argument, words))
+    return helper_command(_HELPER, words)
 
 
 def _set(client: Client, path: str, prop: str, value: str, what: str) -> None:

@@ -28,6 +28,8 @@ class Operation(StrEnum):
     FETCH_SCEP_CA_CERTS = "FETCH-SCEP-CA-CERTS"
     SUBMIT = "SUBMIT"
     POLL = "POLL"
+    GET_RENEWAL_INFO = "GET-RENEWAL-INFO"
+    """When the CA wants the certificate given renewed; without one: whether it tells that at all. Not certmonger's."""
     SCEP_QUERY = "SCEP-QUERY"
     """Send a SCEP question that changes nothing; not part of certmonger's protocol."""
 

@@ -7,7 +7,7 @@ from cli.rig import running
 from hypothesis import given
 from hypothesis import strategies as st
 
-from getcert.commands.add_scep_ca import quote_argument
+from getcert.commands.helper_command import quote_argument
 from getcert.main import run
 
 

@@ -19,6 +19,7 @@ from fakes.request_world import (
 )
 
 from certmongerd.core.effects import (
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -45,6 +46,7 @@ from certmongerd.core.events import (
     Event,
     Failed,
     HookEnded,
+    HookFailed,
     Impossible,
     Issued,
     KeyAbsent,
@@ -56,6 +58,7 @@ from certmongerd.core.events import (
     Refresh,
     Rejected,
     Rekey,
+    RenewalInfo,
     Resubmit,
     ScepBuilt,
     ScepImpossible,
@@ -71,6 +74,7 @@ from certmongerd.core.model import CaCertLocations, Hook, KeyAlgorithm, KeyStora
 from certmongerd.core.step import Context, Policy
 
 ROOTS_CA: Final = replace(PLAIN_CA, id=CaName("roots"), root_certs=(NamedCertificate(nickname="root", pem="ROOT"),))
+ADVISING_CA: Final = replace(PLAIN_CA, id=CaName("advising"), offers_renewal_info=True)
 CAS: Final = (PLAIN_CA, SCEP_CA, ROOTS_CA)
 
 FAILURES: Final[tuple[Event, ...]] = tuple(Failed(kind, "no luck") for kind in FailureKind)
@@ -101,24 +105,30 @@ SUBMIT_RESULTS: Final[tuple[Event, ...]] = (
     NeedScepMessages(were_given=True),
     NeedKeyPair(),
     Impossible("no way"),
+    KeyAbsent(),
     *FAILURES,
 )
 RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     ReadKey: READ_KEY_RESULTS,
     ReadCert: READ_CERT_RESULTS,
     GenerateKey: GENERATE_RESULTS,
-    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), Impossible("bad subject"), *FAILURES),
+    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), KeyAbsent(), Impossible("bad subject"), *FAILURES),
     BuildScep: (
         ScepBuilt(messages=fresh_messages()),
         *(ScepImpossible(obstacle=obstacle, reason="no") for obstacle in ScepObstacle),
         *FAILURES,
     ),
     Submit: SUBMIT_RESULTS,
-    RunPreSave: (HookEnded(), *FAILURES),
-    RunPostSave: (HookEnded(), *FAILURES),
-    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), *FAILURES),
+    RunPreSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
+    RunPostSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
+    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), KeyAbsent(), *FAILURES),
     SaveCaCerts: (CaCertsSaved(), *FAILURES),
     Notify: (Notified(), *FAILURES),
+    AskRenewalInfo: (
+        RenewalInfo(start=NOW + timedelta(days=3), end=NOW + timedelta(days=5)),
+        RenewalInfo(start=NOW - timedelta(days=3), end=NOW - timedelta(days=2), retry_after=timedelta(seconds=1)),
+        *FAILURES,
+    ),
 }
 """Everything that the engine can report of each effect."""
 
@@ -156,8 +166,13 @@ def contexts() -> Iterator[Context]:
         challenge_password_otp=True,
         default_ca=CaName("plain"),
     )
-    for ca, policy in ((None, strict), (PLAIN_CA, Policy()), (SCEP_CA, strict)):
-        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS)
+    for ca, policy, marker in (
+        (None, strict, ""),
+        (ADVISING_CA, Policy(), "IjKlMnOp"),
+        (PLAIN_CA, Policy(), "IjKlMnOp"),
+        (SCEP_CA, strict, "IjKlMnOp"),
+    ):
+        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS, new_marker=marker)
 
 
 CONTEXTS: Final = tuple(contexts())

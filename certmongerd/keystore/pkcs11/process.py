@@ -117,6 +117,14 @@ class _Token:
     def _key(self, private: Any) -> _Key | None:
         return _Key(self.session, private) if private.key_type in (KeyType.RSA, KeyType.EC) else None
 
+    def require_free_id(self) -> None:
+        """Refuse an ID that a key of another label has: the halves of a pair are found by it."""
+        template = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: self.uri.id}
+        taken = list(self.session.get_objects(template)) if self.uri.id else []
+        if taken:
+            reason = f'The id of the URI is that of another key of the token, labelled "{taken[0].label}".'
+            raise KeyStoreError(FailureKind.OTHER, "", reason)
+
     def generate(self, job: Job, label: str, identifier: bytes) -> _Key:
         """A new key pair that the token never gives out."""
         attributes: dict[str, object] = {
@@ -225,6 +233,7 @@ def generate_key(job: Job) -> Mapping[str, Value]:
         if is_candidate:
             key = token.generate(job, job.text("candidate"), identifier)
         else:
+            token.require_free_id()
             key = token.generate(job, token.uri.object, token.uri.id or identifier)
         return {"spki": key.spki.hex(), "is_candidate": is_candidate, "token": token.name}
 

@@ -102,6 +102,13 @@ class Pkcs11KeyStore:
     def sweep_leftovers(self, location: str) -> None:
         """Nothing: a token has no unfinished writes."""
 
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Nothing: an exchange that was cut off is repeated."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """No file."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class _TokenOperations:

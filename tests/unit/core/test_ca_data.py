@@ -139,4 +139,5 @@ def test_phases_are_named_as_helpers_know_them() -> None:
         "GET-RENEW-REQUEST-REQUIREMENTS",
         "FETCH-SCEP-CA-CAPS",
         "FETCH-SCEP-CA-CERTS",
+        "GET-RENEWAL-INFO",
     ]

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from fakes.request_world import NOW
 
-from certmongerd.core.ca_data import CaData, EncryptionCerts, Phase, Roots, Text, Words
+from certmongerd.core.ca_data import CaData, EncryptionCerts, Offer, Phase, Roots, Text, Words
 from certmongerd.core.ca_machine import (
     PHASE_TRANSITIONS,
     DataNotSaved,
@@ -50,6 +50,7 @@ FULL: Final = Ca(
     encryption_cert="r",
     encryption_issuer_cert="c",
     encryption_cert_pool="p",
+    offers_renewal_info=True,
     error="old trouble",
 )
 SAME: Final[dict[Phase, CaData]] = {
@@ -61,6 +62,7 @@ SAME: Final[dict[Phase, CaData]] = {
     Phase.RENEWAL_REQS: Words(("template-subject",)),
     Phase.CAPABILITIES: Words(("AES",)),
     Phase.ENCRYPTION_CERTS: EncryptionCerts(ra="r", ca="c", pool="p"),
+    Phase.RENEWAL_INFO: Offer(is_there=True),
 }
 EMPTY: Final[dict[Phase, CaData]] = {
     phase: type(data)("") if isinstance(data, Text) else Words(()) if isinstance(data, Words) else type(data)()
@@ -201,6 +203,17 @@ def test_changed_certificates_are_saved_between_the_ca_s_commands() -> None:
     assert not wakes
 
 
+def test_certificates_that_never_reached_their_files_are_saved_after_the_next_fetch() -> None:
+    fetched_once = fetched(Phase.CERTS, EMPTY[Phase.CERTS])
+    assert fetched_once.ca.certs_to_save  # and on disk together with the certificates; then the daemon is killed
+    again = Fetched(data=EMPTY[Phase.CERTS], not_afters=ENDS)
+    outcome = step_phase(fetched_once.ca, Phase.CERTS, REFRESHING, again, NOW)
+    assert outcome.record.state is P.NEED_TO_SAVE_DATA
+    saved = step_phase(outcome.ca, Phase.CERTS, PhaseRecord(state=P.SAVED_DATA), GoOn(), NOW)
+    assert not saved.ca.certs_to_save
+    assert step_phase(saved.ca, Phase.CERTS, REFRESHING, again, NOW).action is PhaseAction.REST
+
+
 def test_without_commands_saving_goes_straight_on() -> None:
     saving = step_phase(FULL, Phase.CERTS, PhaseRecord(state=P.NEED_TO_SAVE_DATA), GoOn(), NOW)
     assert saving.record.state is P.START_SAVING_DATA
@@ -291,6 +304,7 @@ def test_an_operation_that_is_not_supported_ends_its_phase_and_erases_what_was_v
         Phase.CERTS: replace(FULL, root_certs=(), other_root_certs=(), other_certs=()),
         Phase.CAPABILITIES: replace(FULL, capabilities=()),
         Phase.ENCRYPTION_CERTS: replace(FULL, encryption_cert="", encryption_issuer_cert="", encryption_cert_pool=""),
+        Phase.RENEWAL_INFO: replace(FULL, offers_renewal_info=False),
     }
     assert outcome.ca == erased.get(phase, FULL)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from certmongerd.core.effects import (
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -31,7 +32,16 @@ def test_what_others_would_notice_twice_is_stored_first(effect: Effect) -> None:
 
 @pytest.mark.parametrize(
     "effect",
-    [ReadKey(), ReadCert(), GenerateKey(), BuildCsr(), BuildScep(), SaveCaCerts(), Notify(Notice.VALIDITY)],
+    [
+        ReadKey(),
+        ReadCert(),
+        GenerateKey(),
+        BuildCsr(),
+        BuildScep(),
+        SaveCaCerts(),
+        Notify(Notice.VALIDITY),
+        AskRenewalInfo(),
+    ],
 )
 def test_what_can_be_repeated_unnoticed_is_not_waited_for(effect: Effect) -> None:
     assert not has_outside_consequences(effect)

@@ -12,6 +12,7 @@ from fakes.request_world import monitored
 from certmongerd.core.effects import (
     Action,
     Again,
+    AskRenewalInfo,
     BuildCsr,
     BuildScep,
     Effect,
@@ -63,12 +64,25 @@ WORK: Final[dict[State, Effect | type[Effect]]] = {
 }
 """The one effect of each state that has work to do."""
 
-ONLY_WAITING: Final = frozenset({S.CA_WORKING, S.CA_UNREACHABLE, S.CA_UNCONFIGURED, S.NEED_SCEP_ENCRYPTION_CERT})
+ONLY_WAITING: Final = frozenset(
+    {
+        S.CA_WORKING,
+        S.CA_UNREACHABLE,
+        S.CA_UNCONFIGURED,
+        S.NEED_SCEP_ENCRYPTION_CERT,
+        S.NEED_CERTSAVE_PERMS,
+        S.NEED_CERTSAVE_PIN,
+        S.NEED_CERTSAVE_TOKEN,
+        S.NEED_CA_CERT_SAVE_PERMS,
+        S.NEED_ONLY_CA_CERT_SAVE_PERMS,
+    }
+)
 MAY_WAIT: Final = ONLY_WAITING | {
     S.NEED_KEY_PAIR,
     S.NEED_KEYINFO,
     S.NEED_CSR,
     S.NEED_SCEP_DATA,
+    S.NEED_TO_SAVE_CERT,
     S.START_SAVING_CERT,
     S.NEED_TO_SAVE_CA_CERTS,
     S.MONITORING,
@@ -83,6 +97,8 @@ def effect_class(work: Effect | type[Effect]) -> type[Effect]:
 def fits(state: State, action: Action, *, is_watching: bool) -> bool:
     """Whether *action* is one that may be asked for in *state*."""
     work = WORK.get(state)
+    if state is S.MONITORING and action == AskRenewalInfo():
+        return True
     if work is not None:
         return isinstance(action, work) if isinstance(work, type) else action == work
     if is_watching:
@@ -140,6 +156,7 @@ def test_the_table_handles_exactly_what_can_happen_in_each_state() -> None:
     expected = {(state, type(event)) for state, work in WORK.items() for event in RESULTS[effect_class(work)]}
     expected |= {(state, TimerFired) for state in MAY_WAIT}
     expected |= {(state, Continue) for state in State if state not in WORK and state not in RESTING | ONLY_WAITING}
+    expected |= {(S.MONITORING, type(event)) for event in RESULTS[AskRenewalInfo]}
     # Restarted requests pass through these two and stay.
     expected |= {(S.CA_REJECTED, Continue), (S.NEED_GUIDANCE, Continue)}
     assert set(TRANSITIONS) == expected

@@ -114,7 +114,6 @@ def test_a_certificate_for_the_old_key_ends_the_candidate(hsm: SoftHsm) -> None:
 def test_another_key_of_the_same_label_is_somebody_elses(hsm: SoftHsm) -> None:
     """Labels need not be unique in a token; only the key that was recorded is ever removed."""
     first = STORE.generate_key(hsm.key(), EC, MARKER, "").facts
-    STORE.generate_key(hsm.key("%07", by="id"), EC, MARKER, "")
     storage = replace(hsm.key(), location=hsm.uri().replace("object=web", "object=web;id=%07"))
     second = STORE.generate_key(storage, EC, MARKER, "").facts
     assert STORE.read_key(hsm.key(), known_spki=first.spki) == first
@@ -123,6 +122,14 @@ def test_another_key_of_the_same_label_is_somebody_elses(hsm: SoftHsm) -> None:
     pem = self_signed_pem(STORE.private_key(hsm.key(), MARKER))
     save_pair(pem, cert(hsm), hsm.key(), marker=MARKER, preserve_as="", known_spki=first.spki)
     assert STORE.read_key(storage) == second
+
+
+def test_an_id_that_another_key_has_is_refused(hsm: SoftHsm) -> None:
+    STORE.generate_key(hsm.key("%07", by="id"), EC, MARKER, "")
+    storage = replace(hsm.key(), location=hsm.uri().replace("object=web", "object=web;id=%07"))
+    with pytest.raises(KeyStoreError, match="that of another key"):
+        STORE.generate_key(storage, EC, MARKER, "")
+    assert hsm.labels() == [""]
 
 
 def test_a_certificate_for_another_key_is_refused(hsm: SoftHsm) -> None:

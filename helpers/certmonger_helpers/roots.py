@@ -1,0 +1,33 @@
+"""Roots that an administrator names, as FETCH-ROOTS gives them to the daemon."""
+
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certmonger_helpers.outcome import Unconfigured
+
+
+def roots_of_file(path: str) -> str:
+    """The certificates in a PEM file, each after its nickname. Raises Unconfigured."""
+    try:
+        return roots_of(x509.load_pem_x509_certificates(Path(path).read_bytes()))
+    except OSError as exc:
+        raise Unconfigured(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise Unconfigured(f"{path} does not hold certificates in PEM") from exc
+
+
+def roots_of(certificates: list[x509.Certificate]) -> str:
+    """All *certificates* as roots, each after its nickname: the subject."""
+    return "".join(
+        f"{_nickname(certificate)}\n{certificate.public_bytes(Encoding.PEM).decode('ascii')}"
+        for certificate in certificates
+    )
+
+
+def _nickname(certificate: x509.Certificate) -> str:
+    """The common name, else the whole subject, in one line."""
+    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    text = str(names[0].value) if names else certificate.subject.rfc4514_string()
+    return "".join(c if c.isprintable() else " " for c in text).strip() or "CA"
