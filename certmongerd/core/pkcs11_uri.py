@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from certmongerd.core.errors import InvalidValue
 
@@ -93,7 +92,8 @@ def _attributes(text: str, separator: str, known: frozenset[str]) -> Mapping[str
             raise _invalid(f"{name} is not known")
         if re.search("%(?![0-9A-Fa-f]{2})", value):
             raise _invalid(f"{name} has a % that no two hexadecimal digits follow")
-        values[name] = unquote_to_bytes(value)
+        encoded = value.encode("utf-8", "surrogateescape")
+        values[name] = re.sub(rb"%(..)", lambda match: bytes.fromhex(match[1].decode("ascii")), encoded)
     return values
 
 
