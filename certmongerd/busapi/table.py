@@ -132,6 +132,8 @@ class Property(Generic[M]):
     """Whether an empty string is a value rather than "not set"."""
     is_secret: bool = False
     """Never part of a signal."""
+    is_private: bool = False
+    """Not told to callers who may only read."""
     annotations: tuple[tuple[str, str], ...] = ()
 
     def variant(self, value: M, service: Service) -> Variant | None:
@@ -169,10 +171,12 @@ class Interface(Generic[M]):
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
 
-    def marshal_properties(self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False) -> None:
+    def marshal_properties(
+        self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
+    ) -> None:
         """Append what `all_properties` gives, as dictionary entries."""
         for row, writer in self._writers:
-            if row.is_secret and not with_secrets:
+            if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
             plain = row.get(value, service)
             if plain == () or (plain == "" and not row.shows_empty):

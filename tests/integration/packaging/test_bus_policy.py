@@ -21,7 +21,6 @@ from certmongerd.api import (
     DBUS_NAME,
     DBUS_PATH,
     INTROSPECTABLE_INTERFACE,
-    OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     ROOT_INTERFACE,
     ROOT_PATH,
@@ -203,7 +202,7 @@ def test_members_of_the_readers_group_may_list_and_change_nothing(bus: str) -> N
     with acting_as(READER):
         reader = connect(bus)
     with reader, connect(bus) as root:
-        assert reader.call(BUS_NAME, ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
+        assert reader.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "get_known_cas")
         (ca,) = reader.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", ("local",))
         for path, interface, member, signature, arguments in (
             (ROOT_PATH, ROOT_INTERFACE, "remove_known_ca", "o", (ca,)),
