@@ -174,7 +174,7 @@ class Interface(Generic[M]):
     def marshal_properties(
         self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
     ) -> None:
-        """Append what `all_properties` gives, as dictionary entries."""
+        """Append what `all_properties` gives as dictionary entries, and secrets if wanted."""
         for row, writer in self._writers:
             if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
@@ -183,11 +183,11 @@ class Interface(Generic[M]):
                 continue
             writer.append(buffer, plain)
 
-    def all_properties(self, value: M, service: Service, *, with_secrets: bool) -> dict[str, Variant]:
-        """Every property that is set; lists that are empty count as not set."""
+    def all_properties(self, value: M, service: Service) -> dict[str, Variant]:
+        """Every property that is set and no secret; lists that are empty count as not set."""
         found: dict[str, Variant] = {}
         for row in self.properties.values():
-            if row.is_secret and not with_secrets:
+            if row.is_secret:
                 continue
             variant = row.variant(value, service)
             if variant is not None and variant.value != ():
