@@ -333,20 +333,17 @@ class Client:
     def subscribe(self, path: str) -> bool:
         """Ask for the signals of one object; False where there are none (certmonger's private socket)."""
         rule = f"type='signal',interface='{PROPERTIES_INTERFACE}',path='{path}'"
-        try:
-            self._connection.add_match(rule)
-        except BusError:
-            return False
-        except BusUnavailable as exc:
-            raise self._lost() from exc
-        return True
+        return self._has_matches(rule)
 
     def subscribe_to_all(self) -> bool:
         """Ask for all signals of the daemon, and for news of the daemon itself; False as for `subscribe`."""
         changes = f"type='signal',sender='{BUS_NAME}',path_namespace='{ROOT_PATH}'"
         owner = f"type='signal',sender='{DBUS_NAME}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+        return self._has_matches(changes, owner)
+
+    def _has_matches(self, *rules: str) -> bool:
         try:
-            for rule in (changes, owner):
+            for rule in rules:
                 self._connection.add_match(rule)
         except BusError:
             return False

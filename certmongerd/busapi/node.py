@@ -76,7 +76,7 @@ class BoundInterface(Generic[M]):
         row = self.interface.properties.get(name)
         if row is None:
             raise request_bad_arg("Unrecognized property name.", name)
-        if row.is_secret and not with_secrets:
+        if (row.is_secret or row.is_private) and not with_secrets:
             raise access_denied(f'The property "{name}" is told to root only.')
         return row.variant(self._subject.value, self._subject.service)
 
@@ -84,7 +84,9 @@ class BoundInterface(Generic[M]):
         """All properties that are set."""
         value, service = self._subject.value, self._subject.service
         return marshal_properties(
-            lambda buffer: self.interface.marshal_properties(buffer, value, service, with_secrets=with_secrets)
+            lambda buffer: self.interface.marshal_properties(
+                buffer, value, service, with_secrets=with_secrets, with_private=with_secrets
+            )
         )
 
     async def set(self, name: str, value: Variant, caller: Caller) -> None:

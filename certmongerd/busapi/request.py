@@ -145,8 +145,9 @@ _CERTIFICATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
 )
 
 _TEMPLATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
-    getter("get_csr_data", lambda r, _: optional_text(r.csr), Arg("pem", "s")),
-    _read("csr", "s", "csr", lambda r: r.csr),
+    # A signing request for a SCEP server holds the challenge password (RFC 2985, section 5.4.1).
+    getter("get_csr_data", lambda r, _: optional_text(r.csr), Arg("pem", "s"), tells_secret=True),
+    Property(name="csr", type="s", source="csr", get=lambda request, _: request.csr, is_private=True),
     getter(
         "get_csr_info",
         answer_csr_info,

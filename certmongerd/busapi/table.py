@@ -132,6 +132,8 @@ class Property(Generic[M]):
     """Whether an empty string is a value rather than "not set"."""
     is_secret: bool = False
     """Never part of a signal."""
+    is_private: bool = False
+    """Not told to callers who may only read."""
     annotations: tuple[tuple[str, str], ...] = ()
 
     def variant(self, value: M, service: Service) -> Variant | None:
@@ -169,21 +171,23 @@ class Interface(Generic[M]):
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
 
-    def marshal_properties(self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False) -> None:
-        """Append what `all_properties` gives, as dictionary entries."""
+    def marshal_properties(
+        self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
+    ) -> None:
+        """Append what `all_properties` gives as dictionary entries, and secrets if wanted."""
         for row, writer in self._writers:
-            if row.is_secret and not with_secrets:
+            if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
             plain = row.get(value, service)
             if plain == () or (plain == "" and not row.shows_empty):
                 continue
             writer.append(buffer, plain)
 
-    def all_properties(self, value: M, service: Service, *, with_secrets: bool) -> dict[str, Variant]:
-        """Every property that is set; lists that are empty count as not set."""
+    def all_properties(self, value: M, service: Service) -> dict[str, Variant]:
+        """Every property that is set and no secret; lists that are empty count as not set."""
         found: dict[str, Variant] = {}
         for row in self.properties.values():
-            if row.is_secret and not with_secrets:
+            if row.is_secret:
                 continue
             variant = row.variant(value, service)
             if variant is not None and variant.value != ():
