@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from cryptography import x509
 
@@ -56,6 +56,8 @@ from certmongerd.runner.words import split_command
 _log = logging.getLogger(__name__)
 
 _UNIQUE_ID_BYTES: Final = 16
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Submissions:
             return await self._self_sign(request, entry)
         answer = await self._run_helper(request, entry.ca, effect)
         if isinstance(answer, RawIssued):
-            return await self.executor.io(_read_issued, request, entry.ca, answer.output)
+            return await self._with_key(request, _read_issued, request, entry.ca, answer.output)
         if effect.with_scep and isinstance(answer, Unreachable):
             # A server that was given new keys signs with them; its answers are not trusted before they are known.
             self.refetch_scep(entry)
@@ -131,7 +133,7 @@ class Submissions:
             digest=settings.digest,
             unique_id=secrets.token_bytes(_UNIQUE_ID_BYTES) if settings.selfsign_populate_unique_id else None,
         )
-        return await self.executor.io(_sign_own, request, sign)
+        return await self._with_key(request, _sign_own, request, sign)
 
     async def build_scep(self, request: Request) -> EffectResult:
         """Make SCEP messages with fresh nonces."""
@@ -140,7 +142,7 @@ class Submissions:
             return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.')
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
-        return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
+        return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
 
     async def ask_renewal_info(self, request: Request) -> EffectResult:
         """Ask the CA when it wants the certificate renewed (RFC 9773)."""
@@ -169,7 +171,8 @@ class Submissions:
             raise QueryRefused(f'Request "{request.id}" does not go to a SCEP server whose data are known.')
         ca = entry.ca
         try:
-            message = await self.executor.io(
+            message = await self._with_key(
+                request,
                 partial(make_query, wants_crl=query.wants_crl, serial=query.serial),
                 request,
                 ca,
@@ -186,9 +189,15 @@ class Submissions:
             if run.exit_status != 0:
                 reason = first_line(run.stdout) or f"it ended with status {run.exit_status}"
                 raise QueryRefused(f'The CA "{ca.id}" did not answer the question: {reason}')
-            return await self.executor.io(partial(open_answer, wants_crl=query.wants_crl), request, ca, run.stdout)
+            return await self._with_key(
+                request, partial(open_answer, wants_crl=query.wants_crl), request, ca, run.stdout
+            )
         except (LaunchError, InvalidValue, KeyStoreError) as error:
             raise QueryRefused(f'The CA "{ca.id}" cannot be asked: {error}') from error
+
+    async def _with_key(self, request: Request, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that uses the key of *request*."""
+        return await self.executor.store({request.key_storage.type}, function, *args, **kwargs)
 
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:

@@ -1,6 +1,8 @@
 """Requests whose key is in a PKCS #11 token, through daemon and client."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from fakes.scep_authority import ReplyPlan, ca_with_ra
 from fakes.scep_cms import EnvelopePlan
 from fakes.scep_responder import Scenario
 from scep_rig import ScepRig, running_rig, until
-from softhsm import PIN, SoftHsm
+from softhsm import PIN, SoftHsm, module
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,92 @@ def test_a_uri_that_cannot_be_used_is_refused_at_once(daemon: DaemonUnderTest) -
     assert done.returncode == 1
     assert "The pkcs11: URI cannot be used: pin-value" in done.stdout + done.stderr
     assert "4711" not in done.stdout + daemon.log.read_text()
+
+
+def test_a_request_goes_on_when_its_token_is_there(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:
+    places = ("-k", hsm.uri("late", token="late"), "-f", str(daemon.certs / "late.crt"))
+    done = daemon.getcert("request", "-I", "late", "-c", "SelfSign", *places, "-P", PIN, "-w", "-v")
+    assert "State NEWLY_ADDED_NEED_KEYINFO_READ_TOKEN, stuck: yes." in done.stdout
+    hsm.add_token("late")
+    assert daemon.getcert("resubmit", "-i", "late", "-w").returncode == 0
+    assert hsm.labels("late") == ["late"]
+
+
+def test_a_request_goes_on_when_its_module_is_there(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:
+    library = daemon.root / "module.so"
+    places = ("-k", hsm.uri("module").replace(module(), str(library)), "-f", str(daemon.certs / "module.crt"))
+    done = daemon.getcert("request", "-I", "module", "-c", "SelfSign", *places, "-P", PIN, "-w", "-v")
+    assert "State NEWLY_ADDED_NEED_KEYINFO_READ_TOKEN, stuck: yes." in done.stdout
+    assert f"The module {library} cannot be loaded" in daemon.listing("module")["ca-error"]
+    library.symlink_to(module())
+    assert daemon.getcert("resubmit", "-i", "module", "-w").returncode == 0
+
+
+def test_a_wrong_pin_is_told_and_another_one_goes_on(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:
+    assert "State NEWLY_ADDED_NEED_KEYINFO_READ_PIN, stuck: yes." in request(daemon, hsm, "wrong", "-P", "0000")
+    assert "PinIncorrect" in daemon.listing("wrong")["ca-error"]
+    pin_file = daemon.root / "pin"
+    pin_file.write_text(f"{PIN}\n")
+    assert daemon.getcert("start-tracking", "-i", "wrong", "-p", pin_file).returncode == 0
+    daemon.wait_for("wrong")
+    assert "0000" not in daemon.log.read_text()
+
+
+def test_a_module_that_crashes_fails_its_request_and_nothing_else(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:
+    whole = Path(module()).read_bytes()
+    library = daemon.root / "crashes.so"
+    library.write_bytes(whole[: len(whole) // 8])
+    places = ("-k", hsm.uri("crash").replace(module(), str(library)), "-f", str(daemon.certs / "crash.crt"))
+    done = daemon.getcert("request", "-I", "crash", "-c", "SelfSign", *places, "-P", PIN, "-w", "-v")
+    assert done.stdout.splitlines()[-1] == "State NEED_GUIDANCE, stuck: yes."
+    assert "crashed; its process was ended by SIGBUS" in daemon.listing("crash")["ca-error"]
+    library.unlink()
+    library.symlink_to(module())
+    assert daemon.getcert("resubmit", "-i", "crash", "-w").returncode == 0
+
+
+def test_modules_that_hang_hold_up_nobody_else_not_even_the_start(tmp_path: Path, hsm: SoftHsm) -> None:
+    """Loading the module means to read from a fifo. There are more such requests than threads for files."""
+    daemon = DaemonUnderTest(tmp_path)
+    daemon.start(hsm.environment)
+    os.mkfifo(tmp_path / "slow.so")
+    try:
+        hanging = [f"hangs-{number}" for number in range(12)]
+        for name in hanging:
+            key = f"pkcs11:object={name}?module-path={tmp_path}/slow.so"
+            assert daemon.getcert("request", "-I", name, "-k", key, "-f", daemon.certs / name).returncode == 0
+        assert daemon.request("file", ca="SelfSign").returncode == 0
+        daemon.stop()
+        daemon.start(hsm.environment)
+        assert daemon.getcert("rekey", "-i", "file", "-w").returncode == 0
+        assert {daemon.listing(name)["status"] for name in hanging} == {"NEWLY_ADDED"}
+    finally:
+        daemon.stop()
+        let_go(tmp_path / "slow.so")
+
+
+def let_go(fifo: Path) -> None:
+    """End the processes that wait for a module to be written into *fifo*."""
+    with suppress(OSError):
+        while True:  # an error tells that nobody reads any more
+            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_a_document_may_declare_keys_in_tokens(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:
+    (daemon.root / "declared-pin").write_text(f"{PIN}\n")
+    document = daemon.root / "tokens.yaml"
+    entry = (
+        f"requests:\n- id: declared\n  ca: SelfSign\n  certfile: {daemon.certs}/declared.crt\n"
+        f"  keyfile: '{hsm.uri('declared')}'\n  pinfile: {daemon.root}/declared-pin\n"
+    )
+    document.write_text(entry)
+    assert daemon.getcert("apply", "-f", document).stdout == 'Request "declared" added.\n'
+    daemon.wait_for("declared")
+    assert daemon.getcert("apply", "-f", document).stdout == "Everything is as declared.\n"
+    document.write_text(entry.replace("object=", "objekt="))
+    done = daemon.getcert("apply", "-f", document, "--dry-run")
+    assert done.returncode == 1
+    assert done.stdout == f"{document}:5: The pkcs11: URI cannot be used: objekt is not known.\n"
 
 
 def test_one_key_serves_one_request(daemon: DaemonUnderTest, hsm: SoftHsm) -> None:

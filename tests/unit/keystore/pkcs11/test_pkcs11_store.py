@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,8 +223,19 @@ class TestBadModules:
     def test_one_that_crashes(self, tmp_path: Path) -> None:
         whole = Path(module()).read_bytes()
         (tmp_path / "cut.so").write_bytes(whole[: len(whole) // 8])
-        with pytest.raises(KeyStoreError, match=r"crashed; its process was ended by SIG|cannot be loaded"):
-            STORE.read_key(key_with(tmp_path / "cut.so"))
+        reason = r"crashed; its process was ended by SIGBUS"
+        refused(FailureKind.OTHER, reason, lambda: STORE.read_key(key_with(tmp_path / "cut.so")))
+
+    def test_without_python_pkcs11_it_is_told_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        python = tmp_path / "python"
+        lacking = "import runpy, sys; sys.modules['pkcs11'] = None; runpy.run_module(sys.argv[1], run_name='__main__')"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -c "{lacking}" "$3"\n')
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        reason = r"python-pkcs11 is needed for tokens \(pip install 'certmongerd\[pkcs11\]'\)"
+        refused(FailureKind.TOKEN, reason, lambda: STORE.read_key(key_with(tmp_path)))
 
     def test_one_that_never_answers(self, fifo: Path) -> None:
         """Loading it waits for somebody to write into the fifo."""
