@@ -81,7 +81,7 @@ class Daemon:
         self._settings = settings
         self._host_name = socket.getfqdn()
         self._executor = Executor()
-        self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
+        self._launcher = Launcher(helper_dir)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -155,6 +155,7 @@ class Daemon:
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
+        self._launcher.allow(settings.max_helpers)
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 

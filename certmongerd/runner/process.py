@@ -11,6 +11,7 @@ from certmongerd.core.errors import LaunchError
 from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.slots import Slots
 from certmongerd.runner.supervision import (
     OUTPUT_GRACE_S,
     TERMINATION_GRACE_S,
@@ -50,9 +51,14 @@ class Launcher:
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
         self._warm = WarmStart(_spawn_server)
-        self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
+        self._bundled_slots = Slots(max_bundled)
+        self._external_slots = Slots(max_external)
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
+
+    def allow(self, max_external: int) -> None:
+        """From now on so many programs run at the same time; what runs already is not ended."""
+        self._external_slots.resize(max_external)
 
     async def run(
         self,
@@ -98,7 +104,7 @@ class Launcher:
             finally:
                 os.close(source)
 
-        async with self._slots[bundled is not None]:
+        async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
             return await self._supervise(program, limits, start)
