@@ -95,9 +95,16 @@ class Metrics(Collector):
         reachable = GaugeMetricFamily(
             "certmongerd_ca_reachable", "Whether the CA told its data when it was last asked.", labels=("ca",)
         )
+        deployed = GaugeMetricFamily(
+            "certmongerd_ca_deployed",
+            "Whether the CA's certificates were saved where they are wanted, and its commands succeeded.",
+            labels=("ca",),
+        )
         for ca in cas:
             reachable.add_metric((ca.id,), ca.type is CaType.INTERNAL_SELF or not ca.error)
+            deployed.add_metric((ca.id,), not ca.deployment_error)
         yield reachable
+        yield deployed
 
     def _about_runs(self) -> Metric:
         runs = HistogramMetricFamily(
