@@ -1,5 +1,7 @@
-"""Roots that an administrator names, as FETCH-ROOTS gives them to the daemon."""
+"""CA certificates as FETCH-ROOTS gives them to the daemon."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
@@ -24,6 +26,16 @@ def roots_of(certificates: list[x509.Certificate]) -> str:
         f"{_nickname(certificate)}\n{certificate.public_bytes(Encoding.PEM).decode('ascii')}"
         for certificate in certificates
     )
+
+
+def json_of_roots(certificates: Iterable[x509.Certificate]) -> str:
+    """What is self-signed among *certificates* as roots, the rest as certificates of chains, which are not trusted."""
+    lists: dict[str, list[dict[str, str]]] = {"roots": [], "other": []}
+    for certificate in certificates:
+        pem = certificate.public_bytes(Encoding.PEM).decode("ascii")
+        kind = "roots" if certificate.subject == certificate.issuer else "other"
+        lists[kind].append({"nickname": _nickname(certificate), "certificate": pem})
+    return json.dumps(lists)
 
 
 def _nickname(certificate: x509.Certificate) -> str:
