@@ -1,10 +1,11 @@
 # make demo   a daemon, two CAs and two certificates, from nothing, in one go
 # make run    the daemon in the foreground, on a private socket below ./.run
-# make test   the whole test suite (as root it installs the Debian packages that it needs)
+# make test   the whole test suite (as root it installs the Debian packages that it needs; JOBS=N files side by side)
 # make lint   style, types, import layers
 # make bench  how long a burst of requests takes, and a list of a thousand
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
+# make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -13,12 +14,14 @@ VENV ?= .venv
 PREFIX ?= /opt/certmongerd
 COUNT ?= 50
 PYTEST_ARGS ?=
+JOBS ?= 3
 FUZZ ?= scep_reply scep_certificates cms_envelope helper_output state_file dbus_message configuration
 FUZZ_RUNS ?= 1000000
+KILLS ?= 10000
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: deb fuzz help venv dev packages demo run test lint format bench lock docs install clean
+.PHONY: deb soak fuzz help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -43,7 +46,7 @@ run: venv
 	@scripts/run.sh $(VENV)
 
 test: packages dev
-	$(python) -m pytest $(PYTEST_ARGS)
+	$(python) -m pytest --numprocesses $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: dev
 	@status=0; \
@@ -60,6 +63,7 @@ bench: venv
 	$(python) bench/burst.py --count $(COUNT) --key EC:256 --ca SelfSign
 	$(python) bench/burst.py --count $(COUNT) --key RSA:2048 --ca scep
 	$(python) bench/listing.py --count 1000
+	$(python) bench/simulation.py
 
 docs: venv
 	$(python) scripts/state_diagram.py --write
@@ -72,6 +76,9 @@ fuzz: dev
 	@for target in $(FUZZ); do \
 	    $(python) scripts/fuzz.py $$target .fuzz/$$target -runs=$(FUZZ_RUNS) || exit 1; \
 	done
+
+soak: dev
+	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory --kills $(KILLS) && rm -rf $$directory
 
 deb:
 	@scripts/deb.sh

@@ -62,7 +62,7 @@ def _issue_template(root: Path, key: str) -> None:
 
 def _copy_template(root: Path, count: int) -> None:
     """Turn the one request into *count* requests `bench-N` with files of their own."""
-    (template,) = (root / "requests").iterdir()
+    (template,) = (path for path in (root / "requests").iterdir() if not path.name.startswith("."))
     text, folder = template.read_text(), root / "certificates"
     for number in range(count):
         name = f"bench-{number:05}"

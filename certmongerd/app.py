@@ -15,11 +15,13 @@ from certmongerd.busapi.bus import BusConnection
 from certmongerd.busapi.dispatch import CertmongerApi
 from certmongerd.busapi.faults import BusUnavailable, NameTaken
 from certmongerd.busapi.peer import PeerServer
+from certmongerd.busapi.service import Caller
 from certmongerd.config.load import load_settings
 from certmongerd.config.paths import Paths, is_session_program, session_paths, system_paths
 from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, InvalidValue
 from certmongerd.daemon import Daemon
+from certmongerd.dropins import DropIns
 from certmongerd.idle import IdleWatch
 from certmongerd.metrics import offering_metrics
 from certmongerd.observe.service_manager import take_from_environment
@@ -62,6 +64,7 @@ class _App:
         self._say_ready = say_ready
         self._settings = Settings()
         self._stop = asyncio.Event()
+        self._is_reload_wanted = asyncio.Event()
         self._status = 0
         self._daemon: Daemon | None = None
         self._bus: BusConnection | None = None
@@ -74,7 +77,7 @@ class _App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._is_reload_wanted.set)
         with self._pid_file:
             os.chdir(self._paths.config_dir if self._is_on_session_bus() else "/")
             try:
@@ -94,13 +97,17 @@ class _App:
             _log.warning("%s", problem)
         self._settings = loaded.settings
 
-    def _reload(self) -> None:
-        self._manager.reloading()
-        self._read_settings(self._settings)
-        if self._daemon is not None:
-            self._daemon.use_settings(self._settings)
-        _log.info("The configuration was read again")
-        self._manager.ready(self._summary())
+    async def _keep_reloading(self, daemon: Daemon, drop_ins: DropIns) -> None:
+        """Read the configuration again whenever that is wanted."""
+        while True:
+            await self._is_reload_wanted.wait()
+            self._is_reload_wanted.clear()
+            self._manager.reloading()
+            self._read_settings(self._settings)
+            daemon.use_settings(self._settings)
+            await drop_ins.apply(prunes=self._settings.prune_declared)
+            _log.info("The configuration was read again")
+            self._manager.ready(self._summary())
 
     def _summary(self) -> str:
         return summary(self._daemon.engine.requests().values()) if self._daemon is not None else "starting"
@@ -129,6 +136,9 @@ class _App:
                 self._bus = await BusConnection.connect(address, api)
                 tasks.create_task(self._keep_bus(address, api), name="bus")
             await daemon.begin()
+            drop_ins = DropIns(self._paths.drop_in_dir, api.context, Caller(os.geteuid(), os.getpid()))
+            await drop_ins.apply(prunes=self._settings.prune_declared)
+            tasks.create_task(self._keep_reloading(daemon, drop_ins), name="configuration")
             if self._say_ready is not None:
                 self._say_ready()
             if self._manager.is_there:

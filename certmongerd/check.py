@@ -7,6 +7,7 @@ from certmongerd.config.builtin import builtin_cas
 from certmongerd.config.load import load_settings
 from certmongerd.config.paths import Paths, is_session_program, session_paths, system_paths
 from certmongerd.core.errors import StateStoreError
+from certmongerd.dropins import find_drop_ins, read_drop_ins
 from certmongerd.store.repository import Repository
 
 
@@ -27,7 +28,16 @@ def _findings(paths: Paths) -> list[str]:
     default_ca, known = loaded.settings.default_ca, _known_cas(paths)
     if default_ca and known and default_ca not in known:
         findings.append(f'{paths.config_file}: default_ca: there is no CA "{default_ca}"')
-    return findings
+    return findings + _mistakes_in_drop_ins(paths)
+
+
+def _mistakes_in_drop_ins(paths: Paths) -> list[str]:
+    """What is wrong with declarations, as far as that shows without applying them."""
+    try:
+        drop_ins = find_drop_ins(paths.drop_in_dir)
+    except OSError as exc:
+        return [f"{paths.drop_in_dir}: cannot be read: {exc.strerror}"]
+    return list(read_drop_ins(drop_ins).mistakes) if drop_ins else []
 
 
 def _known_cas(paths: Paths) -> frozenset[str]:

@@ -22,7 +22,7 @@ from certmongerd.runner.actions import Actions
 from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.clock import SystemClock
-from certmongerd.runner.disk import LoadedState
+from certmongerd.runner.disk import LoadedState, sweep_ca_files
 from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
@@ -32,6 +32,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 from certmongerd.store.repository import Repository
 
@@ -44,6 +45,7 @@ def read_state(repository: Repository, helper_dir: str) -> LoadedState:
     loaded = repository.load()
     for problem in loaded.problems:
         _log.warning("State file %s", problem)
+    sweep_ca_files([*(stored.value.ca_certs for stored in loaded.cas), *(s.value.ca_certs for s in loaded.requests)])
     cas = tuple((stored.name, stored.value) for stored in loaded.cas)
     builtins = missing_builtins([ca for _, ca in cas], helper_dir)
     return LoadedState(
@@ -120,6 +122,7 @@ class Daemon:
             registry=self._registry,
             request_workers=RequestWorkers(self._registry, actions, histories),
             histories=histories,
+            simulations=Simulations(self._registry, self._executor),
             ca_workers=CaWorkers(
                 registry=self._registry,
                 executor=self._executor,
@@ -134,6 +137,7 @@ class Daemon:
                 identification=f"SelfSign (certmongerd {__version__})",
             ),
             submissions=submissions,
+            discard_candidate=actions.discard_candidate,
             tasks=tasks,
             settings=self._current,
             cas_dir=str(paths.cas_dir),

@@ -15,6 +15,7 @@ from certmongerd.api import (
     ERROR_SERVICE_UNKNOWN,
     ERROR_UNKNOWN_METHOD,
     EXTENDED_CA_INTERFACE,
+    EXTENDED_MANAGER_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
@@ -33,6 +34,7 @@ _HINTS: Final[Mapping[str, str]] = {
     ERROR_ACCESS_DENIED: "Insufficient access.  Please retry operation as root.",
     ERROR_NO_REPLY: "Please verify that the certmonger service is still running.",
 }
+SIMULATION_TIMEOUT_S: Final = 600.0
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
 
@@ -257,6 +259,20 @@ class Client:
         (entries,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "history")
         return [HistoryEntry(*entry) for entry in entries] if isinstance(entries, Iterable) else []
 
+    def simulate(self, until: int, outages: Sequence[tuple[str, int, int]], delay_s: int, life_s: int) -> str:
+        """A JSON document about what is to come until a Unix time; 0 means no delay, and the lives there are."""
+        with self._reported():
+            (document,) = self._connection.call(
+                BUS_NAME,
+                ROOT_PATH,
+                EXTENDED_MANAGER_INTERFACE,
+                "simulate",
+                "xa(sxx)xx",
+                (until, list(outages), delay_s, life_s),
+                timeout_s=SIMULATION_TIMEOUT_S,
+            )
+        return str(document)
+
     def scep_crl(self, path: str) -> str:
         """PEM of the revocation list that the request's SCEP server gives."""
         return self._text(path, EXTENDED_REQUEST_INTERFACE, "get_crl")
@@ -265,6 +281,12 @@ class Client:
         """PEM of the certificate with a serial number, hexadecimal; empty means the one held."""
         (pem,) = self._call(path, EXTENDED_REQUEST_INTERFACE, "get_cert", "s", (serial,))
         return str(pem)
+
+    def apply(self, name: str, document: str, *, dry_run: bool, prune: bool) -> list[tuple[str, str]]:
+        """Have a document applied; effects and texts, one pair for each thing that was looked at."""
+        body = (name, document, dry_run, prune)
+        (outcomes,) = self._call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "apply", "ssbb", body)
+        return [(str(effect), str(text)) for effect, text in outcomes] if isinstance(outcomes, Iterable) else []
 
     def supported_key_types(self) -> list[str]:
         """Types of keys the daemon can make."""
@@ -311,20 +333,17 @@ class Client:
     def subscribe(self, path: str) -> bool:
         """Ask for the signals of one object; False where there are none (certmonger's private socket)."""
         rule = f"type='signal',interface='{PROPERTIES_INTERFACE}',path='{path}'"
-        try:
-            self._connection.add_match(rule)
-        except BusError:
-            return False
-        except BusUnavailable as exc:
-            raise self._lost() from exc
-        return True
+        return self._has_matches(rule)
 
     def subscribe_to_all(self) -> bool:
         """Ask for all signals of the daemon, and for news of the daemon itself; False as for `subscribe`."""
         changes = f"type='signal',sender='{BUS_NAME}',path_namespace='{ROOT_PATH}'"
         owner = f"type='signal',sender='{DBUS_NAME}',member='NameOwnerChanged',arg0='{BUS_NAME}'"
+        return self._has_matches(changes, owner)
+
+    def _has_matches(self, *rules: str) -> bool:
         try:
-            for rule in (changes, owner):
+            for rule in rules:
                 self._connection.add_match(rule)
         except BusError:
             return False

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from certmongerd.api import CA_TYPE_EXTERNAL
-from getcert.entries import CaEntry, Properties, RequestEntry
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry
 from getcert.names import key_usage_names, object_identifier_name
 from getcert.text import thumbprint
 
@@ -134,6 +134,7 @@ def request_document(entry: RequestEntry, ca: CaEntry | None, now: float) -> Doc
         "ca_certificates": _ca_certificates(properties),
         "pre_save_command": _text(properties, "cert-presave-command"),
         "post_save_command": _text(properties, "cert-postsave-command"),
+        "probe": _text(entry.extended, "probe"),
     }
 
 
@@ -193,4 +194,23 @@ def status_document(entry: RequestEntry, exit_status: int) -> Document:
         "stuck": entry.is_stuck,
         "ca_error": _text(entry.properties, "ca-error"),
         "exit_status": exit_status,
+    }
+
+
+def history_document(nickname: str, history: Iterable[HistoryEntry]) -> Document:
+    """What `history` answers about the request called *nickname*."""
+    return {
+        "version": VERSION,
+        "id": nickname,
+        "history": [
+            {
+                "at": time_of(entry.at),
+                "event": entry.event,
+                "status": entry.state,
+                "attempts": entry.attempts,
+                "next_attempt": time_of(entry.due),
+                "error": entry.error or None,
+            }
+            for entry in history
+        ],
     }

@@ -4,25 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from certmongerd.core.usages import OBJECT_IDENTIFIERS
-from certmongerd.core.usages import object_identifier as find_object_identifier
+from certmongerd.core import usages
+from certmongerd.core.errors import InvalidValue
+from certmongerd.core.usages import KEY_USAGES, OBJECT_IDENTIFIERS
 from getcert.errors import CommandFailed
-
-KEY_USAGES: Final = (
-    "digitalSignature",
-    "nonRepudiation",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "keyCertSign",
-    "cRLSign",
-    "encipherOnly",
-    "decipherOnly",
-)
-"""In the order of the bits (RFC 5280, section 4.2.1.3)."""
-
-_CONTENT_COMMITMENT: Final = "contentCommitment"
-"""The newer name of nonRepudiation."""
 
 SERVER_AUTH: Final = OBJECT_IDENTIFIERS["id-kp-serverAuth"]
 
@@ -44,15 +29,10 @@ def default_names(host: str, principal: str | None) -> HostDefaults:
 
 def key_usage_bits(names: Iterable[str]) -> str:
     """Key usage names as the bus has them: a string of 0 and 1, digitalSignature first. Raises CommandFailed."""
-    known = {name.lower(): number for number, name in enumerate(KEY_USAGES)}
-    known[_CONTENT_COMMITMENT.lower()] = KEY_USAGES.index("nonRepudiation")
-    chosen = set()
-    for name in names:
-        number = known.get(name.lower())
-        if number is None:
-            raise CommandFailed(f'Unrecognized keyUsage "{name}".')
-        chosen.add(number)
-    return "".join("1" if number in chosen else "0" for number in range(max(chosen, default=-1) + 1))
+    try:
+        return usages.key_usage_bits(names)
+    except InvalidValue as exc:
+        raise CommandFailed(exc.reason) from exc
 
 
 def key_usage_names(bits: str) -> str:
@@ -67,7 +47,7 @@ def object_identifier(text: str) -> str:
     """
     if not text:
         return text
-    dotted = find_object_identifier(text)
+    dotted = usages.object_identifier(text)
     if dotted is None:
         raise CommandFailed(f'Could not evaluate OID "{text}".')
     return dotted

@@ -75,11 +75,15 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "nss_user": _text("Z", "nss-user", "USER[:GROUP]", "user who saves into the NSS database"),
     "ca_dbdir": _text("a", "ca-dbdir", "DIR", "NSS database that receives the CA's certificates; may be repeated"),
     "ca_file": _text("F", "ca-file", "FILE", "file that receives the CA's certificates; may be repeated"),
-    "chain_file": _text(
-        "", "chain-file", "FILE", "file that receives the certificates between this one and the root; may be repeated"
-    ),
+    "other_root_file": _text("", "other-root-file", "FILE", "file for the CA's further roots; may be repeated"),
+    "chain_file": _text("", "chain-file", "FILE", "file for certificates below the roots; may be repeated"),
+    "other_root_dbdir": _text("", "other-root-dbdir", "DIR", "NSS database for those roots; may be repeated"),
+    "chain_dbdir": _text("", "chain-dbdir", "DIR", "NSS database for these; may be repeated"),
     "before_command": _text("B", "before-command", "COMMAND", "run this before each saving of the certificate"),
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
+    "notification_method": _text("", "notification-method", "METHOD", "syslog, mail, command, stdout or none"),
+    "notification_destination": _text("", "notification-destination", "WHERE", "priority, addresses or command for it"),
+    "probe": _text("", "probe", "HOST:PORT", "TLS service that is to present the certificate after it was saved"),
     # Key and renewal.
     "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
     "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),
@@ -120,6 +124,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "sort": _choice(
         "sort", "ORDER", ("added", "id", "expires", "status"), "order: added (default), id, expires, status"
     ),
+    # Simulating.
+    "until": _text("", "until", "DATE", "end of the simulation: a date, or a length of time like 10y (default: 1y)"),
+    "ca_down": _text("", "ca-down", "[CA=]FROM..TO", "assume a CA, or all, cannot be reached then; may be repeated"),
+    "ca_delay": _text("", "ca-delay", "LENGTH", "assume CAs take so long to decide, for example 3d"),
+    "lifetime": _text("", "lifetime", "LENGTH", "assume new certificates live so long (default: as the present ones)"),
     # CAs.
     "command": _text("e", "command", "COMMAND", "helper program and its arguments"),
     "url": _text("u", "url", "URL", "address of the SCEP server"),
@@ -148,6 +157,10 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "scep_identifier": _text("", "scep-ca-identifier", "IDENTIFIER", "which CA of the SCEP server"),
     "force": _flag("", "force", "although requests use it"),
     "non_renewal": _flag("n", "non-renewal", "do not use the server's Renewal capability"),
+    # Declarations.
+    "document": _text("f", "file", "FILE", "YAML file that declares CAs and requests; - is standard input"),
+    "dry_run": _flag("", "dry-run", "say what would be done, and do nothing"),
+    "prune": _flag("", "prune", "remove what FILE declared when it was applied before, and does no longer"),
     # All commands.
     "session": _flag("s", "session", "use the session bus"),
     "system": _flag("S", "system", "use the system bus (default)"),

@@ -168,6 +168,7 @@ def request_lines(entry: RequestEntry, ca: CaEntry | None, *, utc: object, verbo
         yield from _saved_ca_certificates(properties)
     yield f"\tpre-save command: {properties.text('cert-presave-command')}"
     yield f"\tpost-save command: {properties.text('cert-postsave-command')}"
+    yield from _given("probe", entry.extended.text("probe"))
     yield f"\ttrack: {yes_or_no(properties.flag('monitoring'))}"
     yield f"\tauto-renew: {yes_or_no(properties.flag('autorenew'))}"
 

@@ -28,8 +28,21 @@ _TEXTS: Final = {
     "issuer": "template-issuer",
     "before_command": "cert-presave-command",
     "after_command": "cert-postsave-command",
+    "notification_method": "notification-method",
+    "notification_destination": "notification-destination",
+    "probe": "probe",
 }
 _LISTS: Final = {"dns": "template-hostname", "email": "template-email", "ip_address": "template-ip-address"}
+_CA_FILES: Final = {
+    "ca_file": "root-cert-files",
+    "other_root_file": "root-other-cert-files",
+    "chain_file": "other-cert-files",
+}
+_CA_DATABASES: Final = {
+    "ca_dbdir": "root-cert-nssdbs",
+    "other_root_dbdir": "root-other-cert-nssdbs",
+    "chain_dbdir": "other-cert-nssdbs",
+}
 _MODES: Final = {"key_perms": "key-perms", "cert_perms": "cert-perms"}
 _NO_KEY_SIZE: Final = frozenset({"", "None"})
 _MIN_RSA_BITS: Final = 1024
@@ -74,7 +87,8 @@ def key_size_bits(value: str, key_type: str | None) -> int | None:
         case "EC" | "ECDSA" if bits not in _EC_BITS:
             raise CommandFailed(f"EC keys cannot have {bits} bits: 256, 384 and 521 are possible.")
         case "" if not (is_rsa_size or bits in _EC_FIELD_BITS):
-            raise CommandFailed(f"Keys cannot have {bits} bits: at least {_MIN_RSA_BITS} are needed for RSA.")
+            possible = f"{_MIN_RSA_BITS} to {_MAX_KEY_BITS} are for RSA keys, 256, 384 and 521 for EC keys"
+            raise CommandFailed(f"Keys cannot have {bits} bits: {possible}.")
     return bits
 
 
@@ -112,12 +126,12 @@ def template_values(options: ParsedOptions, default_realm: str | None, tell: Cal
         names = options.texts("principal")
         values["template-principal"] = texts(canonical_principal(name, default_realm) for name in names)
     values.update(_basic_constraints(options))
-    if options.given("ca_file"):
-        values["root-cert-files"] = texts(file_location(path, tell) for path in options.texts("ca_file"))
-    if options.given("chain_file"):
-        values["other-cert-files"] = texts(file_location(path, tell) for path in options.texts("chain_file"))
-    if options.given("ca_dbdir"):
-        values["root-cert-nssdbs"] = texts(database_location(path, tell) for path in options.texts("ca_dbdir"))
+    for name, key in _CA_FILES.items():
+        if options.given(name):
+            values[key] = texts(file_location(path, tell) for path in options.texts(name))
+    for name, key in _CA_DATABASES.items():
+        if options.given(name):
+            values[key] = texts(database_location(path, tell) for path in options.texts(name))
     return values
 
 

@@ -45,9 +45,9 @@ def advice_lines(entry: RequestEntry) -> list[str]:
     """Why a stuck request is stuck, and what a person can do about it."""
     lines = []
     reason = entry.properties.text("ca-error")
-    if reason:
-        lines.append(f"The CA says: {reason}")
     state = parse_state(entry.status)
+    if reason:
+        lines.append(reason if state is State.MONITORING else f"The CA says: {reason}")
     advice = advice_for(state, entry.nickname) if state is not None and entry.is_stuck else ""
     if advice:
         lines.append(advice)

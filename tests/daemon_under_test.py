@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -133,6 +133,16 @@ class DaemonUnderTest:
             check=False,
         )
 
+    def wait_for(self, name: str, state: str = "MONITORING") -> None:
+        """Until a request is in *state*."""
+        wait_until(lambda: self.listing(name).get("status") == state, self.log)
+
+    def reload(self) -> None:
+        """SIGHUP, and wait until it had its effect."""
+        before = self.log.read_text().count("read again")
+        self.hang_up()
+        wait_until(lambda: self.log.read_text().count("read again") > before, self.log)
+
     def request(self, name: str, *arguments: str, ca: str = "local") -> subprocess.CompletedProcess[str]:
         """`getcert request -w -v` for key and certificate files called *name*."""
         files = ("-f", str(self.certs / f"{name}.crt"), "-k", str(self.certs / f"{name}.key"))
@@ -159,6 +169,22 @@ class DaemonUnderTest:
         path.chmod(0o755)
         added = self.getcert("add-ca", "-c", name, "-e", str(path))
         assert added.returncode == 0, added.stdout + added.stderr
+
+
+def open_folders(path: Path) -> None:
+    """Let other users pass through the test's folders."""
+    for folder in (path, *path.parents):
+        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o711)
+
+
+def wait_until(condition: Callable[[], bool], log: Path | None = None, limit_s: float = 60) -> None:
+    """Until *condition* is met; fails, with the *log*, when that takes too long."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not happen in time\n{log.read_text() if log is not None else ''}")
+        time.sleep(0.05)
 
 
 def openssl(*arguments: str | Path) -> str:

@@ -40,6 +40,8 @@ class IpaServer:
     keytab: Path
     answers: list[bytes] = field(default_factory=list)
     """One for each call that is let in; the last one is repeated."""
+    by_method: dict[str, bytes] = field(default_factory=dict)
+    """Answers to calls of certain methods; they come before `answers`."""
     status: int = 200
     """Of answers to calls that are let in."""
     takes_basic: bool = False
@@ -88,7 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, b"<html>Bad Request</html>")
             return
         ipa.calls.append({"body": json.loads(body), "headers": dict(self.headers), "user": user, "path": self.path})
-        answer = ipa.answers.pop(0) if len(ipa.answers) > 1 else ipa.answers[0]
+        answer = ipa.by_method.get(ipa.calls[-1]["body"]["method"], b"")
+        if not answer:
+            answer = ipa.answers.pop(0) if len(ipa.answers) > 1 else ipa.answers[0]
         if ipa.spoils_its_token:
             token = token[:-4] + b"\0\0\0\0"
         proof = {"WWW-Authenticate": "Negotiate " + base64.b64encode(token).decode()}

@@ -16,6 +16,7 @@ from certmongerd.core.model import (
     KeyRecord,
     KeyStorage,
     NamedCertificate,
+    Notification,
     Request,
     ScepMessages,
     StorageType,
@@ -196,6 +197,8 @@ requests = st.builds(
     pre_save=hooks,
     post_save=hooks,
     ca_certs=ca_certs,
+    notification=st.builds(Notification, method=texts, destination=texts),
+    declared_by=texts,
     unknown=_unknown(_REQUEST_KEYS),
 )
 
@@ -219,6 +222,7 @@ cas = st.builds(
     pre_save=hooks,
     post_save=hooks,
     ca_certs=ca_certs,
+    declared_by=texts,
     capabilities=lists,
     scep_cipher=texts,
     scep_digest=texts,

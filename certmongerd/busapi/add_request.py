@@ -164,12 +164,12 @@ def _checked_key_storage(entries: Entries, cert_storage: CertStorage) -> KeyStor
     return key_storage
 
 
-async def add_request(
-    entries: Entries, caller: Caller, context: Context, *, pass_on: Callable[[], None] = lambda: None
-) -> ObjectPath:
-    """Check everything, then register the request. Raises CallRefused, StateStoreError.
+async def checked_request(
+    entries: Entries, caller: Caller, context: Context, *, complete: Callable[[Request], Request] = lambda r: r
+) -> Request:
+    """The request that *entries* ask for, after all checks; it is not registered. Raises CallRefused.
 
-    *pass_on* is called when only the storing is left to wait for.
+    *complete* adds what is not among the entries.
     """
     request = await _with_places(context.service.new_request(), entries, context)
     request = _with_lists(request, entries)
@@ -180,11 +180,27 @@ async def add_request(
     ca_path = entries.text("CA", "ca")
     if ca_path:
         request = with_ca(request, ca_path, context, lambda _: "No such CA.")
-    request = apply_settings(request, entries, OTHER_SETTINGS, caller)
+    request = complete(apply_settings(request, entries, OTHER_SETTINGS, caller))
     # The checks above waited for threads: look again, now without waiting until the request is reserved.
     if not entries.text("NICKNAME", "nickname"):  # the generated one may have been taken meanwhile
         request = replace(request, id=context.service.new_request().id)
     _require_unique(request, context)
+    return request
+
+
+async def add_request(
+    entries: Entries,
+    caller: Caller,
+    context: Context,
+    *,
+    pass_on: Callable[[], None] = lambda: None,
+    complete: Callable[[Request], Request] = lambda r: r,
+) -> ObjectPath:
+    """Check everything, then register the request. Raises CallRefused, StateStoreError.
+
+    *pass_on* is called when only the storing is left to wait for; *complete* as in `checked_request`.
+    """
+    request = await checked_request(entries, caller, context, complete=complete)
     context.pending.append(request)
     pass_on()
     try:

@@ -43,7 +43,8 @@ class CertmongerApi:
         self.signals = ChangeSignals(service)
         service.subscribe(self.signals)
         self._service = service
-        self._tree = ObjectTree(Context(service, self.signals))
+        self.context: Final = Context(service, self.signals)
+        self._tree = ObjectTree(self.context)
         self._activity = activity
         self._access = access if access is not None else AccessControl()
         self._correlation = itertools.count(1)

@@ -27,6 +27,10 @@ def _attempts(request: Request, _: Service) -> object:
     return request.attempts
 
 
+def _probe(request: Request, _: Service) -> object:
+    return request.deployment.probe
+
+
 def _has_key_pin(request: Request, _: Service) -> object:
     return request.key_storage.pin is not None
 
@@ -67,6 +71,7 @@ EXTENDED_REQUEST: Final[Interface[Request]] = Interface(
         Property(name="next-attempt", type="x", get=_next_attempt, source="next_attempt", annotations=(EMITS_CHANGED,)),
         Property(name="attempts", type="x", get=_attempts, source="attempts", annotations=(EMITS_CHANGED,)),
         Property(name="has-pin", type="b", get=_has_key_pin, source="key_storage", annotations=(EMITS_CHANGED,)),
+        Property(name="probe", type="s", get=_probe, source="deployment", annotations=(EMITS_CHANGED,)),
         Method(name="get_crl", gives=(Arg("pem", "s"),), handle=_get_crl),
         Method(name="get_cert", takes=(Arg("serial_hex", "s"),), gives=(Arg("pem", "s"),), handle=_get_cert),
     ),

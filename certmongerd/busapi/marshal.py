@@ -1,7 +1,7 @@
-"""The answer of GetManagedObjects as bytes, without a library in between. No I/O.
+"""The answers of GetManagedObjects and GetAll as bytes, without a library in between. No I/O.
 
 A thousand requests are more than 40,000 variants, with which the libraries of `transport` keep both sides busy for
-most of a second. Only this one signature is handled, little-endian, with the types that properties of this project
+most of a second. Only these two signatures are handled, little-endian, with the types that properties of this project
 have; what else a daemon may send is refused by the reader, and left to the library. The layout is that of the D-Bus
 specification, "Marshaling (Wire Format)".
 """
@@ -13,6 +13,7 @@ from struct import error as StructError
 from typing import Final, TypeVar, cast
 
 MANAGED_OBJECTS: Final = "a{oa{sa{sv}}}"
+PROPERTIES: Final = "a{sv}"
 
 _U32: Final = Struct("<I")
 _I64: Final = Struct("<q")
@@ -107,6 +108,15 @@ class PropertyWriter:
         buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
         buffer += self._head
         self._append_value(buffer, value)
+
+
+def marshal_properties(append_properties: Callable[[bytearray], None]) -> Marshalled:
+    """The whole answer of GetAll."""
+    buffer = bytearray()
+    begun = _begin_array(buffer, _STRUCT_BOUNDARY)
+    append_properties(buffer)
+    _end_array(buffer, begun)
+    return Marshalled(bytes(buffer))
 
 
 class ObjectsWriter:
@@ -218,6 +228,17 @@ def read_managed_objects(body: bytes, make_variant: Callable[[str, object], V]) 
     if at != len(body):
         raise NotReadable
     return objects
+
+
+def read_properties(body: bytes, make_variant: Callable[[str, object], V]) -> dict[str, V]:
+    """The value of a complete valid body of type `PROPERTIES`. Raises NotReadable."""
+    try:
+        properties, at = _read_properties(body, 0, make_variant)
+    except (StructError, UnicodeDecodeError, KeyError, IndexError) as exc:
+        raise NotReadable from exc
+    if at != len(body):
+        raise NotReadable
+    return properties
 
 
 def _read_interfaces(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from certmongerd.busapi.marshal import Marshalled
+from certmongerd.busapi.marshal import Marshalled, marshal_properties
 from certmongerd.busapi.refusal import (
     CallRefused,
     access_denied,
@@ -76,13 +76,18 @@ class BoundInterface(Generic[M]):
         row = self.interface.properties.get(name)
         if row is None:
             raise request_bad_arg("Unrecognized property name.", name)
-        if row.is_secret and not with_secrets:
+        if (row.is_secret or row.is_private) and not with_secrets:
             raise access_denied(f'The property "{name}" is told to root only.')
         return row.variant(self._subject.value, self._subject.service)
 
-    def get_all(self, *, with_secrets: bool) -> dict[str, Variant]:
+    def get_all(self, *, with_secrets: bool) -> Marshalled:
         """All properties that are set."""
-        return self.interface.all_properties(self._subject.value, self._subject.service, with_secrets=with_secrets)
+        value, service = self._subject.value, self._subject.service
+        return marshal_properties(
+            lambda buffer: self.interface.marshal_properties(
+                buffer, value, service, with_secrets=with_secrets, with_private=with_secrets
+            )
+        )
 
     async def set(self, name: str, value: Variant, caller: Caller) -> None:
         """Set the property *name*. Raises CallRefused."""

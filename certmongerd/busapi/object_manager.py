@@ -9,7 +9,7 @@ from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, 
 
 
 async def _get_managed_objects(subject: Subject[Node], _: Arguments) -> Answer:
-    """Everything in one call, without PINs and passwords."""
+    """Everything in one call, without PINs and passwords, but with signing requests: not for those who only read."""
     return Answer(MANAGED_OBJECTS, (await subject.value.managed(),))
 
 
@@ -20,7 +20,6 @@ OBJECT_MANAGER: Final[Interface[Node]] = Interface(
             name="GetManagedObjects",
             gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
             handle=_get_managed_objects,
-            only_reads=True,
         ),
         Signal(
             name="InterfacesAdded",

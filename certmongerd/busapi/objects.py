@@ -8,6 +8,7 @@ from typing import Final
 from certmongerd.api import CAS_PATH, ERROR_LIMITS_EXCEEDED, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
 from certmongerd.busapi.extended_ca import EXTENDED_CA
+from certmongerd.busapi.extended_manager import EXTENDED_MANAGER
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
 from certmongerd.busapi.manager import MANAGER
@@ -44,8 +45,9 @@ class ObjectTree:
         if own is not None:
             return replace(self._node(path, own, _OBJECT_INTERFACES, ()), extension=self._extension(path))
         if path == ROOT_PATH:
-            root = BoundInterface(MANAGER, Subject(ObjectPath(path), None, self._context))
-            return self._node(path, root, _ROOT_INTERFACES, _ROOT_CHILDREN)
+            subject = Subject(ObjectPath(path), None, self._context)
+            root = self._node(path, BoundInterface(MANAGER, subject), _ROOT_INTERFACES, _ROOT_CHILDREN)
+            return replace(root, extension=BoundInterface(EXTENDED_MANAGER, subject))
         if path in (CAS_PATH, REQUESTS_PATH):
             service = self._context.service
             paths = tuple(service.cas()) if path == CAS_PATH else tuple(service.requests())

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from certmongerd.api import REQUEST_INTERFACE
 from certmongerd.busapi.modify import set_request_property
+from certmongerd.busapi.notification import (
+    NOTIFICATION_DESTINATIONS,
+    answer_notification,
+    notification_destination,
+    notification_type,
+)
 from certmongerd.busapi.request_methods import (
     answer_ca,
     answer_cert_info,
@@ -13,7 +20,6 @@ from certmongerd.busapi.request_methods import (
     answer_csr_info,
     answer_key_storage,
     answer_key_type_and_size,
-    answer_notification,
     answer_status,
     command,
     getter,
@@ -133,8 +139,9 @@ _CERTIFICATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
 )
 
 _TEMPLATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
-    getter("get_csr_data", lambda r, _: optional_text(r.csr), Arg("pem", "s")),
-    _read("csr", "s", "csr", lambda r: r.csr),
+    # A signing request for a SCEP server holds the challenge password (RFC 2985, section 5.4.1).
+    getter("get_csr_data", lambda r, _: optional_text(r.csr), Arg("pem", "s"), tells_secret=True),
+    Property(name="csr", type="s", source="csr", get=lambda request, _: request.csr, is_private=True),
     getter(
         "get_csr_info",
         answer_csr_info,
@@ -226,10 +233,11 @@ _STATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
     getter("get_monitoring", lambda r, _: Answer("b", (r.monitor,)), Arg("enabled", "b")),
     _read("monitoring", "b", "monitor", lambda r: r.monitor),
     getter("get_notification_info", answer_notification, Arg("method", "s"), Arg("destination", "s")),
-    _read("notification-type", "s", "id", lambda _: "", shows_empty=True),
-    _read("notification-syslog-priority", "s", "id", lambda _: "", shows_empty=True),
-    _read("notification-email", "s", "id", lambda _: "", shows_empty=True),
-    _read("notification-command", "s", "id", lambda _: "", shows_empty=True),
+    _read("notification-type", "s", "notification", notification_type, shows_empty=True),
+    *(
+        _read(name, "s", "notification", partial(notification_destination, kinds=kinds), shows_empty=True)
+        for name, kinds in NOTIFICATION_DESTINATIONS
+    ),
     getter("get_status", answer_status, Arg("state", "s"), Arg("blocked", "b")),
     _read("status", "s", "state", lambda r: r.state.value),
     _read("stuck", "b", "state", lambda r: r.is_stuck),

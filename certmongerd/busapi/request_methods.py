@@ -79,12 +79,6 @@ def answer_key_type_and_size(request: Request, _: Service) -> Answer:
     return Answer("sx", (request.key.type.value, request.key.size))
 
 
-def answer_notification(_: Request, service: Service) -> Answer:
-    """Method and destination of the configuration."""
-    method, destination = service.notification()
-    return Answer("ss", (method.lower(), destination))
-
-
 def answer_status(request: Request, _: Service) -> Answer:
     """State and whether the request waits for somebody."""
     return Answer("sb", (request.state.value, request.is_stuck))

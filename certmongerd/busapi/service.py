@@ -8,6 +8,7 @@ from typing import Protocol
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, KeyAlgorithm, Request
+from certmongerd.core.simulation import Assumptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ class Service(Protocol):
     def key_size(self, asked: KeyAlgorithm) -> int:
         """Bits of new keys for a request that asks for the algorithm *asked*, but not for a size."""
 
+    def forgets_challenges(self) -> bool:
+        """Whether a challenge password is taken out of a request once it has its first certificate."""
+
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
 
@@ -100,6 +104,9 @@ class Service(Protocol):
 
     async def request_history(self, path: ObjectPath) -> tuple[HistoryEntry, ...]:
         """What happened to the request, oldest first. Raises StateStoreError."""
+
+    async def simulate(self, assumptions: Assumptions) -> str:
+        """What will become of everything that is tracked: a JSON document."""
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 from certmongerd.busapi.entries import flag_of, number_of, text_of, texts_of
+from certmongerd.busapi.notification import NOTIFICATION_PROPERTIES
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
+from certmongerd.config.settings import notification_method
+from certmongerd.core.deployment import parse_probe
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
@@ -187,13 +190,35 @@ def _mode(key: str, mode: int) -> int:
     return mode
 
 
+def _notification_method(word: str) -> str:
+    if not word:
+        return word
+    try:
+        return notification_method(word).value
+    except InvalidValue as exc:
+        raise InvalidValue("notification-method", f"The notification method {exc.reason}.") from exc
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise InvalidValue("notification-destination", "The destination of notifications has control characters.")
+    return text
+
+
 def _ms_template(text: str) -> str:
     if text and not _MS_TEMPLATE.fullmatch(text):
         raise InvalidValue("template-ms-certificate-template", f"Invalid V2 certificate template specifier: {text}")
     return text
 
 
-def _hook(command: str, caller: Caller) -> Hook:
+def _with_probe(request: Request, place: str, _caller: Caller) -> Request:
+    if place:
+        parse_probe(place)
+    return replace(request, deployment=replace(request.deployment, probe=place))
+
+
+def hook(command: str, caller: Caller) -> Hook:
+    """*command* as the hook of *caller*, who it will run as."""
     uid = str(caller.uid) if command and caller.uid is not None else ""
     return Hook(command=command, uid=uid)
 
@@ -274,15 +299,25 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
     ),
     _text(
         ("cert-presave-command",),
-        lambda r, v, caller: replace(r, pre_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, pre_save=hook(v, caller)),
         "cert-presave-command",
         "cert-presave-uid",
     ),
     _text(
         ("cert-postsave-command",),
-        lambda r, v, caller: replace(r, post_save=_hook(v, caller)),
+        lambda r, v, caller: replace(r, post_save=hook(v, caller)),
         "cert-postsave-command",
         "cert-postsave-uid",
+    ),
+    _text(
+        ("notification-method",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, method=_notification_method(v))),
+        *NOTIFICATION_PROPERTIES,
+    ),
+    _text(
+        ("notification-destination",),
+        lambda r, v, _: replace(r, notification=replace(r.notification, destination=_one_line(v))),
+        *NOTIFICATION_PROPERTIES,
     ),
     _texts(("root-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, root_files=v))),
     _texts(("root-other-cert-files",), lambda r, v, _: _with_ca_certs(r, replace(r.ca_certs, other_root_files=v))),
@@ -301,6 +336,7 @@ OTHER_SETTINGS: Final[tuple[AnySetting, ...]] = (
         lambda r, v, _: _with_key_storage(r, replace(r.key_storage, perms=_mode("key-perms", v))),
     ),
     _text(("nss-user",), lambda r, v, _: replace(r, nss_user=v)),
+    Setting(keys=("probe",), read=text_of, apply=_with_probe, properties=()),
 )
 
 SETTINGS: Final[tuple[AnySetting, ...]] = KEY_SETTINGS + OTHER_SETTINGS

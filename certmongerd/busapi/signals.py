@@ -122,7 +122,7 @@ class ChangeSignals:
         if not self._sinks:
             return
         empty: dict[str, Variant] = {}
-        properties = {each.name: each.all_properties(value, self._service, with_secrets=False) for each in own}
+        properties = {each.name: each.all_properties(value, self._service) for each in own}
         interfaces = dict.fromkeys(_STANDARD_NAMES, empty) | properties
         self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", "oa{sa{sv}}", (path, interfaces))
 

@@ -1,5 +1,6 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Context:
     pending: list[Request] = field(default_factory=list)
     """Requests on their way into the service; they count for uniqueness already."""
     pending_cas: list[Ca] = field(default_factory=list)
+    applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a document is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ class Property(Generic[M]):
     """Whether an empty string is a value rather than "not set"."""
     is_secret: bool = False
     """Never part of a signal."""
+    is_private: bool = False
+    """Not told to callers who may only read."""
     annotations: tuple[tuple[str, str], ...] = ()
 
     def variant(self, value: M, service: Service) -> Variant | None:
@@ -163,22 +168,26 @@ class Interface(Generic[M]):
             (attrgetter(source), tuple(properties)) for source, properties in by_source.items()
         )
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
-            (row, PropertyWriter(row.name, row.type)) for row in self.properties.values() if not row.is_secret
+            (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
 
-    def marshal_properties(self, buffer: bytearray, value: M, service: Service) -> None:
-        """Append what `all_properties` gives without secrets, as dictionary entries."""
+    def marshal_properties(
+        self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
+    ) -> None:
+        """Append what `all_properties` gives as dictionary entries, and secrets if wanted."""
         for row, writer in self._writers:
+            if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
+                continue
             plain = row.get(value, service)
             if plain == () or (plain == "" and not row.shows_empty):
                 continue
             writer.append(buffer, plain)
 
-    def all_properties(self, value: M, service: Service, *, with_secrets: bool) -> dict[str, Variant]:
-        """Every property that is set; lists that are empty count as not set."""
+    def all_properties(self, value: M, service: Service) -> dict[str, Variant]:
+        """Every property that is set and no secret; lists that are empty count as not set."""
         found: dict[str, Variant] = {}
         for row in self.properties.values():
-            if row.is_secret and not with_secrets:
+            if row.is_secret:
                 continue
             variant = row.variant(value, service)
             if variant is not None and variant.value != ():

@@ -12,7 +12,7 @@ old and unmaintained:
 * it marshals strings no bus accepts (with a NUL), which would cost us the
   connection, and accepts the same: both are handled while converting bodies;
 * it raises whatever the bytes provoke: everything becomes RemoteProtocolError;
-* it takes a second for a thousand objects: `marshal` writes and reads that one answer;
+* it takes a second for a thousand objects: `marshal` writes and reads such answers;
 * dbus-fast trusts its input so much that it crashes: what no bus has checked is
   checked here first (`conformance`).
 """
@@ -23,14 +23,21 @@ import io
 import os
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from types import ModuleType
 from typing import Any, Final
 
 from certmongerd.busapi.conformance import check_message
-from certmongerd.busapi.marshal import MANAGED_OBJECTS, Marshalled, NotReadable, read_managed_objects
+from certmongerd.busapi.marshal import (
+    MANAGED_OBJECTS,
+    PROPERTIES,
+    Marshalled,
+    NotReadable,
+    read_managed_objects,
+    read_properties,
+)
 from certmongerd.core.errors import CertmongerError, RemoteProtocolError
 
 LIBRARY_VARIABLE: Final = "CERTMONGERD_DBUS_LIBRARY"
@@ -65,7 +72,7 @@ class Variant:
 class WireMessage:
     """One D-Bus message. In bodies, arrays and structs are tuples, dictionaries are dicts, `ay` is bytes.
 
-    A body of type `MANAGED_OBJECTS` may be Marshalled already.
+    A body of type `MANAGED_OBJECTS` or `PROPERTIES` may be Marshalled already.
     """
 
     kind: MessageKind
@@ -205,7 +212,7 @@ def encode(message: WireMessage) -> bytes:
     """The bytes of *message*, little-endian. Raises UnencodableMessage; the serial has to be positive."""
     if message.serial <= 0:
         raise UnencodableMessage("a message needs a positive serial")
-    if message.signature == MANAGED_OBJECTS and isinstance(message.body[0], Marshalled):
+    if len(message.body) == 1 and isinstance(message.body[0], Marshalled):
         empty = encode(replace(message, body=({},)))
         data = message.body[0].data
         return empty[:4] + len(data).to_bytes(4, "little") + empty[8 : _body_start(empty)] + data
@@ -246,20 +253,36 @@ def _body_start(frame: bytes) -> int:
     return _FIXED_HEADER_BYTES + (fields + 7) // 8 * 8
 
 
-_MANAGED_OBJECTS_FIELD: Final = b"\x08\x01g\0" + bytes([len(MANAGED_OBJECTS)]) + MANAGED_OBJECTS.encode() + b"\0"
-"""The header field of a body of that type."""
+_IN_BULK: Final[dict[str, Callable[[bytes, Callable[[str, object], Variant]], object]]] = {
+    MANAGED_OBJECTS: read_managed_objects,
+    PROPERTIES: read_properties,
+}
+"""Types of bodies that `marshal` reads."""
 
 
-def _read_in_bulk(frame: bytes) -> tuple[dict[str, dict[str, dict[str, Variant]]] | None, bytes]:
-    """The body of *frame* where `marshal` can read it, and the message that is left for the library."""
+def _signature_field(signature: str) -> bytes:
+    """The bytes of a header field that announces a body of one of these types."""
+    return b"\x08\x01g\0" + bytes([len(signature)]) + signature.encode("ascii") + b"\0"
+
+
+_BULK_FIELDS: Final = tuple((_signature_field(signature), signature) for signature in _IN_BULK)
+
+
+def _read_in_bulk(frame: bytes) -> tuple[str, object, bytes]:
+    """Signature and value of the body of *frame* where `marshal` can read it, and the message left for the library.
+
+    The signature is empty where it cannot.
+    """
     start = _body_start(frame)
-    if frame[:1] != b"l" or _MANAGED_OBJECTS_FIELD not in frame[:start]:
-        return None, frame
+    head = frame[:start]
+    signature = next((signature for field, signature in _BULK_FIELDS if field in head), "")
+    if not signature or frame[:1] != b"l":
+        return "", None, frame
     try:
-        objects = read_managed_objects(frame[start:], Variant)
+        value = _IN_BULK[signature](frame[start:], Variant)
     except NotReadable:
-        return None, frame
-    return objects, frame[:4] + bytes(4) + frame[8:start]
+        return "", None, frame
+    return signature, value, head[:4] + bytes(4) + head[8:]
 
 
 def _frame_bytes(head: bytes | bytearray) -> int:
@@ -280,9 +303,9 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
         return None
     library = _library
     library.bound_cache()
-    objects = None
+    bulk, value = "", None
     if is_checked:
-        objects, frame = _read_in_bulk(frame)
+        bulk, value, frame = _read_in_bulk(frame)
     else:
         check_message(frame)
     try:
@@ -291,8 +314,8 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
             raise RemoteProtocolError("content is shorter than announced")
         if not wire.serial:
             raise RemoteProtocolError("serial is 0")
-        body = (objects,) if objects is not None else tuple([_incoming(value) for value in wire.body])
-        if objects is None and len(body) != len(wire.signature_tree.types):
+        body = (value,) if bulk else tuple([_incoming(element) for element in wire.body])
+        if not bulk and len(body) != len(wire.signature_tree.types):
             raise RemoteProtocolError("body is missing")
         return WireMessage(
             kind=MessageKind(wire.message_type.value),
@@ -304,7 +327,7 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
             error_name=wire.error_name,
             destination=wire.destination,
             sender=wire.sender,
-            signature=wire.signature if objects is None else MANAGED_OBJECTS,
+            signature=bulk or wire.signature,
             body=body,
             no_reply_expected=bool(wire.flags.value & _NO_REPLY_EXPECTED),
         )

@@ -17,6 +17,8 @@ _EXTERNAL: Final = (
 )
 _ORIGINAL_DIRECTORIES: Final = ("/usr/lib/certmonger", "/usr/libexec/certmonger")
 _FIRST_WORD = re.compile(r"\s*([^\s'\"\\]+)(?=\s|\Z)")
+_GUARD: Final = "ipa-server-guard"
+"""FreeIPA's program on its servers: it prepares Kerberos and runs the helper that is its first argument."""
 
 
 def builtin_cas(helper_dir: str) -> tuple[Ca, ...]:
@@ -46,6 +48,8 @@ def resolve_helper(command: str, helper_dir: str, exists: Callable[[str], bool])
     if match is None:
         return command
     program = PurePosixPath(match[1])
+    if program.name == _GUARD:
+        return command[: match.end(1)] + resolve_helper(command[match.end(1) :], helper_dir, exists)
     if str(program.parent) not in _ORIGINAL_DIRECTORIES or exists(match[1]):
         return command
     own = f"{helper_dir}/{program.name}"

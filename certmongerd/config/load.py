@@ -1,22 +1,17 @@
 """Reads certmonger.conf. Whatever is wrong with it is reported with its line, and the default is used."""
 
-import errno
-import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from certmongerd.config.durations import Duration, parse_duration, parse_durations
-from certmongerd.config.settings import NotificationMethod, Settings
+from certmongerd.config.files import MAXIMUM_SIZE, read_regular_file
+from certmongerd.config.settings import MailSettings, MailTls, NotificationMethod, Settings, notification_method
 from certmongerd.config.syslog_priority import unknown_words
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
-
-MAXIMUM_SIZE: Final = 1 << 20
-"""Bytes; nothing beyond them is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +41,7 @@ def load_settings(path: Path, present: Settings | None = None) -> LoadedSettings
     *present* are the settings to keep when the file cannot be read; without them the defaults hold then.
     """
     try:
-        data = _read(path)
+        data = read_regular_file(path)
     except FileNotFoundError:
         return LoadedSettings(settings=Settings())
     except OSError as exc:
@@ -60,18 +55,6 @@ def load_settings(path: Path, present: Settings | None = None) -> LoadedSettings
         settings=settings,
         problems=tuple(ConfigProblem(path=path, line=line, reason=reason) for line, reason in problems),
     )
-
-
-def _read(path: Path) -> bytes:
-    """Up to one byte more than the maximum. Raises OSError, also for what is no regular file."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "It is not a regular file", os.fspath(path))
-        return file.read(MAXIMUM_SIZE + 1)
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo would hold the daemon up
 
 
 def parse_settings(text: str) -> tuple[Settings, tuple[tuple[int, str], ...]]:
@@ -93,7 +76,9 @@ def parse_settings(text: str) -> tuple[Settings, tuple[tuple[int, str], ...]]:
     if "local_validity" not in values and "selfsign_validity" in values:
         values["local_validity"] = values["selfsign_validity"]
     build: Callable[..., Settings] = Settings
-    return build(**values), tuple(sorted(problems))
+    build_mail: Callable[..., MailSettings] = MailSettings
+    mail = {name: values.pop(name) for name in _MAIL_FIELDS & values.keys()}
+    return build(**values, mail=build_mail(**mail)), tuple(sorted(problems))
 
 
 _Place = tuple[str, str]
@@ -196,6 +181,24 @@ def _seconds(text: str) -> object:
     return float(duration.seconds)
 
 
+_SERVER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?")
+_SMTP_PORT: Final = 25
+
+
+def _server(text: str) -> tuple[str, int]:
+    match = _SERVER.fullmatch(text)
+    port = int(match[2] or _SMTP_PORT) if match else 0
+    if match is None or not 0 < port < 1 << 16:
+        raise InvalidValue("server", f'"{text}" is not a server like mail.example.org or [::1]:587')
+    return match[1].strip("[]"), port
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise InvalidValue("path", f'"{text}" is not an absolute path')
+    return text
+
+
 _DIGESTS: Final = ("sha1", "sha256", "sha384", "sha512", "md5")
 _CIPHERS: Final = {"aes": "aes128", "aes128": "aes128", "aes-128": "aes128", "aes256": "aes256", "aes-256": "aes256"}
 _TRUST: Final = re.compile(r"[pPcCTuUgGwW]*(?:,[pPcCTuUgGwW]*){2}")
@@ -208,18 +211,16 @@ def _trust(text: str) -> str:
     return text
 
 
-_METHODS: Final = {method.value: method for method in NotificationMethod}
 _KEY_TYPES: Final = {item.value.lower(): item for item in KeyAlgorithm} | {"ecdsa": KeyAlgorithm.EC}
 _CA_KEY_TYPES: Final = {"rsa": KeyAlgorithm.RSA} | dict.fromkeys(("ec", "ecdsa"), KeyAlgorithm.EC)
 _RSA_BITS: Final = _number(MINIMUM_RSA_BITS, 16384)
 _EC_BITS: Final = _word({"256": 256, "384": 384, "521": 521})
-_MAIL: Final = {"email": NotificationMethod.MAIL, "mailto": NotificationMethod.MAIL}
 
 _TTLS: Final = ("defaults", "ttls")
 _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "notify_ttls"): ("notify_ttls", _durations),
     ("defaults", "enroll_ttls"): ("enroll_ttls", _durations),
-    ("defaults", "notification_method"): ("notification_method", _word(_METHODS | _MAIL)),
+    ("defaults", "notification_method"): ("notification_method", notification_method),
     ("defaults", "notification_destination"): ("notification_destination", _text),
     ("defaults", "default_ca"): ("default_ca", _text),
     ("defaults", "key_type"): ("key_type", _word(_KEY_TYPES)),
@@ -234,6 +235,13 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("defaults", "nss_other_trust"): ("nss_other_trust", _trust),
     ("defaults", "max_key_use_count"): ("max_key_use_count", _number(0, 10**9)),
     ("defaults", "max_key_lifetime"): ("max_key_lifetime", _duration),
+    ("mail", "from"): ("sender", _text),
+    ("mail", "sendmail"): ("sendmail", _absolute),
+    ("mail", "smtp_server"): ("smtp_server", _server),
+    ("mail", "smtp_tls"): ("smtp_tls", _word({tls.value: tls for tls in MailTls})),
+    ("mail", "smtp_ca_file"): ("smtp_ca_file", _absolute),
+    ("mail", "smtp_user"): ("smtp_user", _text),
+    ("mail", "smtp_password_file"): ("smtp_password_file", _absolute),
     ("helpers", "submit_timeout"): ("submit_timeout_s", _seconds),
     ("helpers", "ca_data_timeout"): ("ca_data_timeout_s", _seconds),
     ("helpers", "hook_timeout"): ("hook_timeout_s", _seconds),
@@ -248,9 +256,11 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("local", "ec_key_size"): ("local_ec_key_size", _EC_BITS),
     ("access", "reader_group"): ("reader_group", _text),
     ("scep", "challenge_password_otp"): ("challenge_password_otp", _word(_WORDS)),
+    ("declarations", "prune"): ("prune_declared", _word(_WORDS)),
 }
 """Section and key of the file; field of Settings and how its text is read."""
 
+_MAIL_FIELDS: Final = frozenset(name for (section, _), (name, _) in _KEYS.items() if section == "mail")
 _SECTIONS: Final = frozenset(section for section, _ in _KEYS)
 
 

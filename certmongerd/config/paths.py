@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 CONFIG_FILE_NAME: Final = "certmonger.conf"
+DROP_IN_DIRECTORY_NAME: Final = "certmonger.conf.d"
 RUN_DIR: Final = Path("/run/certmonger")
 
 
@@ -31,6 +32,11 @@ class Paths:
     def config_file(self) -> Path:
         """certmonger.conf."""
         return self.config_dir / CONFIG_FILE_NAME
+
+    @property
+    def drop_in_dir(self) -> Path:
+        """Documents that declare CAs and requests."""
+        return self.config_dir / DROP_IN_DIRECTORY_NAME
 
 
 def is_session_program(program: str) -> bool:

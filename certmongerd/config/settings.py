@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from certmongerd.config.durations import Duration
+from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import DEFAULT_RSA_BITS, FIXED_KEY_SIZES, KeyAlgorithm
 
 DEFAULT_EC_BITS: Final = 256
@@ -28,6 +29,54 @@ class NotificationMethod(StrEnum):
     NONE = "none"
 
 
+_OTHER_WORDS: Final = {"email": NotificationMethod.MAIL, "mailto": NotificationMethod.MAIL}
+
+
+def notification_method(word: str) -> NotificationMethod:
+    """The method that *word* stands for, without regard to case. Raises InvalidValue."""
+    known = {method.value: method for method in NotificationMethod} | _OTHER_WORDS
+    try:
+        return known[word.lower()]
+    except KeyError:
+        raise InvalidValue("notification method", f'"{word}" is not one of {", ".join(known)}') from None
+
+
+class MailTls(StrEnum):
+    """How a connection to an SMTP server is protected."""
+
+    NO = "no"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+_TLS_OF_PORT: Final = {465: MailTls.TLS, 587: MailTls.STARTTLS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailSettings:
+    """How mail leaves this host; not known to certmonger."""
+
+    sender: str = ""
+    """Address it comes from; empty leaves that to the program that sends it."""
+    sendmail: str = "/usr/sbin/sendmail"
+    """Program that takes a message on standard input; used unless there is an SMTP server."""
+    smtp_server: tuple[str, int] | None = None
+    """Name or address of an SMTP server, and its port; None means to use the program."""
+    smtp_tls: MailTls | None = None
+    """None means what the port is for: TLS on 465, STARTTLS on 587, nothing on others."""
+    smtp_ca_file: str = ""
+    """PEM certificates to check the server with; empty means those of the host."""
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    """Its first line is the password of the user."""
+
+    @property
+    def tls(self) -> MailTls:
+        """How the connection is protected."""
+        port = self.smtp_server[1] if self.smtp_server is not None else 0
+        return self.smtp_tls or _TLS_OF_PORT.get(port, MailTls.NO)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be configured; names are those of certmonger.conf."""
@@ -39,6 +88,7 @@ class Settings:
     notification_method: NotificationMethod = NotificationMethod.SYSLOG
     notification_destination: str = "daemon.notice"
     """Syslog facility and level, mail address, or command."""
+    mail: MailSettings = MailSettings()
     default_ca: str = ""
     """CA for requests that name none, after CAs marked as default; empty when there is none."""
     key_type: KeyAlgorithm = KeyAlgorithm.RSA
@@ -81,6 +131,8 @@ class Settings:
     local_ec_key_size: int = DEFAULT_EC_BITS
     challenge_password_otp: bool = False
     """Whether a SCEP challenge password is dropped after the first certificate."""
+    prune_declared: bool = False
+    """Whether what a drop-in declared is removed when none declares it any more. Not known to certmonger."""
 
     reader_group: str = ""
     """Group whose members may read over the bus; empty for nobody but root."""

@@ -183,10 +183,13 @@ def _fetch(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _no
 def _fetched(ca: Ca, phase: Phase, record: PhaseRecord, event: Fetched, now: datetime) -> PhaseStep:
     record = replace(record, refetch_after=_refetch_after(phase, event, now), failures=0)
     changed = apply_data(replace(ca, error=""), phase, event.data)
-    if changed == replace(ca, error=""):
-        return _settle(changed, record)
-    if phase is Phase.CERTS:
+    is_new = changed != replace(ca, error="")
+    if phase is Phase.CERTS and (is_new or ca.certs_to_save):
+        # Remembered until the files are written: the next fetch would not find them worth writing.
+        changed = replace(changed, certs_to_save=True)
         return _to(changed, record, PhaseState.NEED_TO_SAVE_DATA, PhaseAction.GO_ON)
+    if not is_new:
+        return _settle(changed, record)
     return replace(_settle(changed, record), wakes_requests=True)
 
 
@@ -279,7 +282,7 @@ def _post_save_over(ca: Ca, _phase: Phase, record: PhaseRecord, _event: HookOver
 
 
 def _saved_data(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn, _now: datetime) -> PhaseStep:
-    return _settle(ca, record)
+    return _settle(replace(ca, certs_to_save=False), record)
 
 
 def _refetch_idle(ca: Ca, _phase: Phase, record: PhaseRecord, _event: Timer, _now: datetime) -> PhaseStep:

@@ -85,7 +85,7 @@ class SaveCaCerts:
 
 @dataclass(frozen=True, slots=True)
 class RunPostSave:
-    """Run the post-save command."""
+    """Run the post-save command, then look whether the service presents the certificate."""
 
 
 class Notice(Enum):

@@ -26,6 +26,13 @@ class KeyStoreError(CertmongerError):
         super().__init__(f"{location}: {reason}" if location else reason)
 
 
+class KeyMissing(KeyStoreError):
+    """There is no key at a location where one was expected."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(FailureKind.OTHER, location, "There is no private key.")
+
+
 class StateStoreError(CertmongerError):
     """A state file could not be read or written."""
 

@@ -175,7 +175,14 @@ class RenewalInfo:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """A pre- or post-save command ended, or could not be run; saving goes on either way."""
+    """A pre- or post-save command ended well, and after saving the service presents the certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A pre- or post-save command failed or could not be run, or the service does not present the certificate."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +255,7 @@ EffectResult = (
     | Answer
     | RenewalInfo
     | HookEnded
+    | HookFailed
     | CertSaved
     | CaCertsSaved
     | Notified

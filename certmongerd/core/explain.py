@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.core.advice import advice_for
-from certmongerd.core.machine_save import enroll_thresholds, next_renewal
+from certmongerd.core.machine_save import enroll_thresholds, is_renewal_due, next_renewal
 from certmongerd.core.model import Request
 from certmongerd.core.renewal_info import advised_renewal
 from certmongerd.core.schedule import renewal_thresholds
@@ -108,12 +108,16 @@ _BACK_OFF: Final = (
     "a minute after the first failure, twice as long after each further one, at most six hours; "
     "with a certificate, at most a day or half of its remaining life; up to a quarter less, so that not all ask at once"
 )
+_OVERDUE: Final = "renewal is due; what is found overdue may wait up to an hour, so that not all are renewed at once"
 _LATER: Final = "or up to an eighth later, so that not all are renewed at once"
 _LOCAL_BACK_OFF: Final = "half a minute after the first failure, then twice as long each time, at most six hours"
 _WAITING_RULE: Final[Mapping[State, str]] = {
     _S.CA_UNREACHABLE: _BACK_OFF,
     _S.CA_UNCONFIGURED: _BACK_OFF,
-    _S.CA_WORKING: f"when the CA said, else {_BACK_OFF}",
+    _S.CA_WORKING: (
+        "when the CA said, else after a minute, then twice as long after each poll, at most a day or half of the "
+        "certificate's remaining life, six hours while there is none; up to a quarter less, so that not all ask at once"
+    ),
     _S.NEED_SCEP_ENCRYPTION_CERT: (
         "as soon as the server's certificates are there; they are asked for a minute after the first failure, "
         "then twice as long after each further one, at most every six hours"
@@ -157,11 +161,25 @@ def explain(request: Request, context: Context) -> tuple[Fact, ...]:
     if request.cert_facts.not_after is not None:
         facts.append(("certificate", _validity(request.cert_facts.not_after, context.now)))
         facts.append(("notices", _WATCH if request.monitor else "none: the certificate is not tracked"))
+    facts += _deployment(request)
     facts += _next(request, context)
     advice = advice_for(request.state, request.id)
+    if request.state is State.MONITORING and request.deployment.has_failed:
+        advice = f"Mend the command or the service; to try at once: getcert refresh -i {request.id}"
     if advice:
         facts.append(("advice", advice))
     return tuple(facts)
+
+
+def _deployment(request: Request) -> list[Fact]:
+    """Whether the service has the certificate, where that is known."""
+    deployment = request.deployment
+    if deployment.retry_at is not None:
+        when = time_text(deployment.retry_at)
+        return [("deployment", f"failed {deployment.failures} times in a row; tried again at {when}")]
+    if deployment.pre_save_error:
+        return [("deployment", "done, although the pre-save command failed")]
+    return [("deployment", f"{deployment.probe} presents the certificate")] if deployment.probe and request.cert else []
 
 
 def time_text(moment: datetime) -> str:
@@ -191,7 +209,7 @@ def _next_renewal(request: Request, context: Context) -> list[Fact]:
         return [("next attempt", "none: renewal is switched off (getcert start-tracking -r switches it on)")]
     if not_after is None:
         return []
-    coming = next_renewal(request, context)
+    coming = request.next_attempt or next_renewal(request, context)
     if coming is None:
         return [("next attempt", "none: there is no key location, or no threshold is configured (enroll_ttls)")]
     advised = advised_renewal(request)
@@ -203,6 +221,8 @@ def _next_renewal(request: Request, context: Context) -> list[Fact]:
         return [("next attempt", time_text(coming)), ("rule", rule + page)]
     if not_after <= context.now:
         return [("next attempt", time_text(coming)), ("rule", "an expired certificate is tried once a day")]
+    if is_renewal_due(request, context):
+        return [("next attempt", time_text(coming)), ("rule", _OVERDUE)]
     rule = f"renewal is due when {_remaining_at_renewal(request, context)} of the certificate's life remain, {_LATER}"
     return [("next attempt", time_text(coming)), ("rule", rule)]
 

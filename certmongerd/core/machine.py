@@ -7,7 +7,6 @@ are legal in every state, are here; the rest is in `machine_key`,
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from certmongerd.core import machine_enroll, machine_key, machine_save, watch
@@ -23,6 +22,7 @@ from certmongerd.core.events import (
     Rekey,
     Resubmit,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.renewal_info import is_question_due
 from certmongerd.core.states import State
@@ -133,13 +133,14 @@ def step(request: Request, event: Event, context: Context) -> Step:
 def _step(request: Request, event: Event, context: Context) -> Step:
     match event:
         case Begin():
-            return Step(request=replace(request, state=RESTART_STATE[request.state]), action=Again())
+            begun = replace(request, state=RESTART_STATE[request.state])
+            return Step(request=_deploying_now(begun, context), action=Again())
         case Resubmit():
             return _resubmit(_with_ca(request, context))
         case Rekey():
             return _rekey(_with_ca(request, context))
         case Refresh():
-            return _refresh(request)
+            return _refresh(request, context)
         case CaChanged():
             return _ca_changed(request, context)
         case _:
@@ -152,6 +153,16 @@ def _step(request: Request, event: Event, context: Context) -> Step:
 def durable_image(request: Request) -> Request:
     """What of *request* has to be on disk: two requests with equal images go on alike after a restart."""
     return replace(request, state=RESTART_STATE[request.state], next_attempt=None)
+
+
+def with_ca_certs_to_save(before: Request, after: Request) -> Request:
+    """*after*, about to save CA certificates when a change of what was *before* named new places for them.
+
+    Only while the certificate is just being watched: everything else comes to saving them by itself.
+    """
+    if after.ca_certs == before.ca_certs or after.state is not State.MONITORING:
+        return after
+    return replace(after, state=State.NEED_TO_SAVE_ONLY_CA_CERTS)
 
 
 def adopt_key(request: Request, event: KeyRead) -> Request:
@@ -203,7 +214,16 @@ def _rekey(request: Request) -> Step:
     return go(request, State.NEED_KEY_PAIR)
 
 
-def _refresh(request: Request) -> Step:
+def _deploying_now(request: Request, context: Context) -> Request:
+    """*request* with its next attempt to deploy the certificate, if there is to be one, at once."""
+    if request.deployment.retry_at is None:
+        return request
+    return replace(request, deployment=replace(request.deployment, retry_at=context.now))
+
+
+def _refresh(request: Request, context: Context) -> Step:
+    if request.state is State.MONITORING and request.deployment.retry_at is not None:
+        return go(_deploying_now(request, context), State.MONITORING)
     if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
         return go(request, State.NEED_SCEP_DATA)
     if request.state not in _REFRESHABLE:

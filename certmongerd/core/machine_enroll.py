@@ -1,7 +1,6 @@
 """From a signing request to the CA's answer."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -26,6 +25,7 @@ from certmongerd.core.events import (
     Unusable,
     Working,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import Ca, CaType, RenewalAdvice, Request
 from certmongerd.core.schedule import (
     CADATA_POLL,

@@ -1,7 +1,6 @@
 """From a new entry to a key pair and a signing request."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from certmongerd.core.adoption import fill_template
@@ -21,6 +20,7 @@ from certmongerd.core.events import (
     KeyRead,
     TimerFired,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.schedule import LONGEST_FIRST_RETRY, SOONISH, back_off
 from certmongerd.core.states import State
@@ -96,9 +96,13 @@ def _decide(request: Request, _event: Continue, context: Context) -> Step:
     return go(request, State.NEED_KEY_PAIR)
 
 
-def _need_key_pair(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
+def _need_key_pair(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "No key can be made: the request has no key location.")
+    if request.key.size > 0:
+        # The candidate's name is on disk before the candidate is, and stays its name until it is used: so whatever
+        # interrupts the generation, the next one finds what this one left and takes its place.
+        request = replace(request, key_next_marker=request.key_next_marker or context.new_marker)
     return perform(request, State.GENERATING_KEY_PAIR, GenerateKey())
 
 
@@ -120,6 +124,11 @@ def _key_generated(request: Request, event: KeyGenerated, context: Context) -> S
 
 def _key_not_generated(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
+    if event.kind is not FailureKind.PERMS:
+        # There is no candidate now, so what comes next is signed with the old key. Where nothing may be written,
+        # nothing could be removed either: the name of what is there is kept.
+        gone = KeyRecord(gen_type=request.key_next.gen_type, gen_size=request.key_next.gen_size)
+        request = replace(request, key_next_marker="", key_next=gone)
     match event.kind:
         case FailureKind.PERMS:
             return rest(request, State.NEED_KEY_GEN_PERMS)
@@ -148,6 +157,7 @@ def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
 
 
 def _keyinfo_absent(request: Request, _event: KeyAbsent, _context: Context) -> Step:
+    """The key that is to sign is gone, whatever it was that noticed."""
     if request.key_next_marker:
         # The candidate vanished; the old key is untouched, so a new candidate is made.
         request = replace(request, key_next_marker="", key_next=KeyRecord())
@@ -156,6 +166,10 @@ def _keyinfo_absent(request: Request, _event: KeyAbsent, _context: Context) -> S
         return go(request, State.NEED_KEY_PAIR)
     # A key that was there before vanished. Not at once: keys that keep vanishing must not be made in a loop.
     return pause(request, State.NEED_KEY_PAIR, SOONISH)
+
+
+def _key_missed_by_internal_ca(request: Request, event: KeyAbsent, context: Context) -> Step:
+    return _keyinfo_absent(replace(request, submitted=context.now), event, context)
 
 
 def _keyinfo_unreadable(request: Request, event: Failed, _context: Context) -> Step:
@@ -230,7 +244,10 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NEED_CSR, Continue): _need_csr,
     (State.NEED_CSR, TimerFired): _need_csr,
     (State.GENERATING_CSR, CsrBuilt): _csr_built,
+    (State.GENERATING_CSR, KeyAbsent): _keyinfo_absent,
     (State.GENERATING_CSR, Failed): _csr_failed,
     (State.GENERATING_CSR, Impossible): _csr_impossible,
     (State.HAVE_CSR, Continue): _have_csr,
+    (State.SUBMITTING, KeyAbsent): _key_missed_by_internal_ca,
+    (State.SAVING_CERT, KeyAbsent): _keyinfo_absent,
 }

@@ -1,7 +1,6 @@
 """From an issued certificate to a stored and watched one."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +13,7 @@ from certmongerd.core.effects import (
     RunPreSave,
     SaveCaCerts,
     SaveCert,
+    Wait,
 )
 from certmongerd.core.errors import FailureKind
 from certmongerd.core.events import (
@@ -25,10 +25,12 @@ from certmongerd.core.events import (
     Event,
     Failed,
     HookEnded,
+    HookFailed,
     Notified,
     RenewalInfo,
     TimerFired,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import KeyRecord, Request, StorageType
 from certmongerd.core.renewal_info import (
@@ -42,6 +44,7 @@ from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
     SOONISH,
     back_off,
+    catch_up_delay,
     effective_thresholds,
     is_crossed,
     last_check_to_keep,
@@ -50,17 +53,30 @@ from certmongerd.core.schedule import (
     renewal_thresholds,
 )
 from certmongerd.core.states import State
-from certmongerd.core.step import Context, Handler, Step, go, pause, perform, rest
+from certmongerd.core.step import Context, Handler, Step, go, pause, perform
+
+_MOST_PRE_SAVE_RETRIES: Final = 3
 
 
-def _need_to_save(request: Request, _event: Continue, _context: Context) -> Step:
+def _need_to_save(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
     if request.pre_save.command:
         return perform(request, State.PRE_SAVE_CERT, RunPreSave())
     return go(request, State.START_SAVING_CERT)
 
 
-def _pre_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
-    return go(request, State.START_SAVING_CERT)
+def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> Step:
+    deployment = replace(request.deployment, pre_save_error="")
+    return go(replace(request, attempts=0, ca_error="", deployment=deployment), State.START_SAVING_CERT)
+
+
+def _pre_save_failed(request: Request, event: HookFailed | Failed, _context: Context) -> Step:
+    """Try again for a few minutes; but a certificate must not expire because of its command."""
+    request = replace(request, ca_error=event.reason)
+    if request.attempts < _MOST_PRE_SAVE_RETRIES:
+        delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
+        return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CERT, delay)
+    deployment = replace(request.deployment, pre_save_error=event.reason)
+    return go(replace(request, attempts=0, deployment=deployment), State.START_SAVING_CERT)
 
 
 def _start_saving(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -75,6 +91,8 @@ def _saved(request: Request, event: CertSaved, context: Context) -> Step:
         request = replace(request, key_next=KeyRecord())
     if event.token and not request.cert_storage.token:
         request = replace(request, cert_storage=replace(request.cert_storage, token=event.token))
+    deployment = replace(request.deployment, error="", failures=0, retry_at=None)
+    request = replace(request, deployment=deployment)
     used_scep = bool(request.scep.last_nonce) and context.ca is not None and is_scep_ca(context.ca)
     if context.policy.challenge_password_otp and used_scep:
         template = replace(request.template, challenge_password=None, challenge_password_file="")
@@ -86,13 +104,19 @@ def _not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     match event.kind:
         case FailureKind.PERMS:
-            return rest(request, State.NEED_CERTSAVE_PERMS)
+            return _save_later(request, State.NEED_CERTSAVE_PERMS)
         case FailureKind.PIN:
-            return rest(request, State.NEED_CERTSAVE_PIN)
+            return _save_later(request, State.NEED_CERTSAVE_PIN)
         case FailureKind.TOKEN:
-            return rest(request, State.NEED_CERTSAVE_TOKEN)
+            return _save_later(request, State.NEED_CERTSAVE_TOKEN)
         case FailureKind.OTHER:
             return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVE_FAILED)
+
+
+def _save_later(request: Request, state: State) -> Step:
+    """Wait for somebody, who may have acted without telling: so it is tried again, less and less often."""
+    delay = back_off(request.attempts, 2 * SOONISH, LONGEST_FIRST_RETRY)
+    return pause(replace(request, attempts=request.attempts + 1), state, delay)
 
 
 def _notify_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -123,7 +147,7 @@ def _ca_certs_saved(request: Request, _event: CaCertsSaved, _context: Context) -
 def _ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     if event.kind is FailureKind.PERMS:
-        return rest(request, State.NEED_CA_CERT_SAVE_PERMS)
+        return _save_later(request, State.NEED_CA_CERT_SAVE_PERMS)
     return go(request, State.NEED_TO_NOTIFY_ISSUED_CA_SAVE_FAILED)
 
 
@@ -151,23 +175,44 @@ def _read_back(request: Request, event: CertRead, context: Context) -> Step:
         last_need_notify_check=context.now,
         last_need_enroll_check=context.now,
     )
-    if request.post_save.command:
+    if request.post_save.command or request.deployment.probe:
         step = perform(request, State.POST_SAVED_CERT, RunPostSave())
     else:
-        step = go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+        step = _deployed(request, HookEnded(), context)
     return replace(step, certificate_saved=True)
 
 
 def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Context) -> Step:
     reason = event.reason if isinstance(event, Failed) else "The certificate vanished right after it was stored."
     delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
-    # Storing is idempotent, so it is simply done again.
-    request = replace(request, ca_error=reason, attempts=request.attempts + 1)
+    # Storing is idempotent, so it is simply done again, and counted again.
+    count = max(request.key_issued_count - 1, 0)
+    request = replace(request, ca_error=reason, attempts=request.attempts + 1, key_issued_count=count)
     return pause(request, State.START_SAVING_CERT, delay)
 
 
-def _post_save_ended(request: Request, _event: HookEnded | Failed, _context: Context) -> Step:
-    return go(request, State.NEED_TO_NOTIFY_ISSUED_SAVED)
+def _deployed(request: Request, _event: HookEnded, _context: Context) -> Step:
+    deployment = replace(request.deployment, error="", failures=0, retry_at=None)
+    after = replace(request, ca_error=deployment.pre_save_error, deployment=deployment)
+    return go(after, _state_after_deploying(request))
+
+
+def _not_deployed(request: Request, event: HookFailed | Failed, context: Context) -> Step:
+    """The certificate is stored and watched, but the service does not have it: that is told, and tried again."""
+    delay = back_off(request.deployment.failures, SOONISH, LONGEST_FIRST_RETRY)
+    deployment = replace(
+        request.deployment,
+        error=event.reason,
+        failures=request.deployment.failures + 1,
+        retry_at=context.now + delay,
+    )
+    after = replace(request, ca_error=event.reason, deployment=deployment)
+    return go(after, _state_after_deploying(request))
+
+
+def _state_after_deploying(request: Request) -> State:
+    """People were told of the certificate when deploying it was tried for the first time."""
+    return State.MONITORING if request.deployment.failures else State.NEED_TO_NOTIFY_ISSUED_SAVED
 
 
 def _notify_saved(request: Request, _event: Continue, _context: Context) -> Step:
@@ -182,6 +227,10 @@ def _need_to_save_only_ca_certs(request: Request, _event: Continue, _context: Co
     return go(request, State.START_SAVING_ONLY_CA_CERTS)
 
 
+def _start_saving_only_ca_certs_again(request: Request, _event: TimerFired, _context: Context) -> Step:
+    return go(request, State.START_SAVING_ONLY_CA_CERTS)
+
+
 def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
     return perform(request, State.SAVING_ONLY_CA_CERTS, SaveCaCerts())
 
@@ -189,7 +238,7 @@ def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Co
 def _only_ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     if event.kind is FailureKind.PERMS:
-        return rest(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
+        return _save_later(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
     return go(request, State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED)
 
 
@@ -197,7 +246,17 @@ def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFi
     return perform(request, State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notify(Notice.ONLY_CA_SAVE_FAILED))
 
 
-def _monitor(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
+def _monitor(request: Request, event: Continue | TimerFired, context: Context) -> Step:
+    retry_at = request.deployment.retry_at
+    if retry_at is not None and retry_at <= context.now:
+        return perform(request, State.POST_SAVED_CERT, RunPostSave())
+    step = _watch_over(request, event, context)
+    if retry_at is not None and isinstance(step.action, Wait):
+        return replace(step, action=Wait(min(step.action.delay, retry_at - context.now)))
+    return step
+
+
+def _watch_over(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     facts, now = request.cert_facts, context.now
     if is_question_due(request, context):
         return perform(request, State.MONITORING, AskRenewalInfo())
@@ -229,6 +288,10 @@ def _renew_or_sleep(request: Request, not_after: datetime, notify: tuple[timedel
         last = request.last_need_enroll_check
         advised = advised_renewal(request)
         renewal_due = is_crossed(enroll, not_after, last, now) if advised is None else now >= advised
+        catch_up = _catch_up_at(request, not_after, context) if renewal_due and advised is None else now
+        if catch_up > now:
+            delay = min(catch_up - now, monitoring_delay(notify, not_after, now))
+            return pause(replace(request, next_attempt=catch_up), State.MONITORING, delay)
         last = last_check_to_keep(not_after, last, now, crossed=renewal_due)
         request = replace(request, last_need_enroll_check=last)
         if renewal_due:
@@ -251,6 +314,19 @@ def _no_renewal_info(request: Request, _event: Failed, context: Context) -> Step
     return go(without_answer(request, context), State.MONITORING)
 
 
+def _catch_up_at(request: Request, not_after: datetime, context: Context) -> datetime:
+    """When a renewal that is due begins: at once if its time had been planned or the certificate is new here.
+
+    One that is found to be overdue – the daemon did not run, or its settings were changed – is put off a
+    little, as many others may be found with it.
+    """
+    planned, now = request.next_attempt, context.now
+    if request.last_need_enroll_check is None or (planned is not None and planned <= now):
+        return now
+    found = now + catch_up_delay(not_after, now, context.policy.share(request.id, "overdue"))
+    return found if planned is None else min(found, planned)
+
+
 def enroll_thresholds(request: Request, context: Context) -> tuple[timedelta, ...]:
     """The remaining lives of the certificate held at which its renewal is attempted, ascending."""
     facts = request.cert_facts
@@ -258,6 +334,12 @@ def enroll_thresholds(request: Request, context: Context) -> tuple[timedelta, ..
         return ()
     late = context.policy.share(request.id)
     return renewal_thresholds(context.policy.enroll_ttls, facts.not_before, facts.not_after, request.submitted, late)
+
+
+def is_renewal_due(request: Request, context: Context) -> bool:
+    """Whether the certificate held has fallen below a threshold since it was checked last."""
+    not_after, last = request.cert_facts.not_after, request.last_need_enroll_check
+    return not_after is not None and is_crossed(enroll_thresholds(request, context), not_after, last, context.now)
 
 
 def next_renewal(request: Request, context: Context) -> datetime | None:
@@ -289,9 +371,10 @@ def _notify_validity(request: Request, _event: Continue, _context: Context) -> S
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NEED_TO_SAVE_CERT, Continue): _need_to_save,
-    # A command or notification that breaks holds nothing up; the engine has logged it.
+    (State.NEED_TO_SAVE_CERT, TimerFired): _need_to_save,
     (State.PRE_SAVE_CERT, HookEnded): _pre_save_ended,
-    (State.PRE_SAVE_CERT, Failed): _pre_save_ended,
+    (State.PRE_SAVE_CERT, HookFailed): _pre_save_failed,
+    (State.PRE_SAVE_CERT, Failed): _pre_save_failed,
     (State.START_SAVING_CERT, Continue): _start_saving,
     (State.START_SAVING_CERT, TimerFired): _start_saving,
     (State.SAVING_CERT, CertSaved): _saved,
@@ -312,8 +395,14 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.READING_CERT, CertRead): _read_back,
     (State.READING_CERT, CertAbsent): _not_read_back,
     (State.READING_CERT, Failed): _not_read_back,
-    (State.POST_SAVED_CERT, HookEnded): _post_save_ended,
-    (State.POST_SAVED_CERT, Failed): _post_save_ended,
+    (State.POST_SAVED_CERT, HookEnded): _deployed,
+    (State.POST_SAVED_CERT, HookFailed): _not_deployed,
+    (State.POST_SAVED_CERT, Failed): _not_deployed,
+    (State.NEED_CERTSAVE_PERMS, TimerFired): _start_saving,
+    (State.NEED_CERTSAVE_PIN, TimerFired): _start_saving,
+    (State.NEED_CERTSAVE_TOKEN, TimerFired): _start_saving,
+    (State.NEED_CA_CERT_SAVE_PERMS, TimerFired): _need_to_save_ca_certs,
+    (State.NEED_ONLY_CA_CERT_SAVE_PERMS, TimerFired): _start_saving_only_ca_certs_again,
     (State.NEED_TO_NOTIFY_ISSUED_SAVED, Continue): _notify_saved,
     (State.NOTIFYING_ISSUED_SAVED, Notified): _watch,
     (State.NOTIFYING_ISSUED_SAVED, Failed): _watch,

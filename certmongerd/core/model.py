@@ -228,6 +228,15 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """How people want to be told of one request; what is empty is the configuration's affair."""
+
+    method: str = ""
+    """A word of `notification_method` in certmonger.conf."""
+    destination: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaCertLocations:
     """Where CA certificates are to be stored."""
 
@@ -237,6 +246,27 @@ class CaCertLocations:
     root_dbs: tuple[str, ...] = ()
     other_root_dbs: tuple[str, ...] = ()
     other_dbs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Whether the certificate that was stored has reached the service it is for."""
+
+    probe: str = ""
+    """`HOST:PORT` of a TLS service that is to present the certificate; empty when nobody is asked."""
+    pre_save_error: str = ""
+    """Why the pre-save command failed, again and again, before the certificate was stored nevertheless."""
+    error: str = ""
+    """What the post-save command or the probe failed with; empty when they did not."""
+    failures: int = 0
+    """Failures of the two in a row."""
+    retry_at: datetime | None = None
+    """When both are tried again; None when they need not be."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether somebody should look at it."""
+        return bool(self.error or self.pre_save_error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +324,10 @@ class Request:
     pre_save: Hook = Hook()
     post_save: Hook = Hook()
     ca_certs: CaCertLocations = CaCertLocations()
+    notification: Notification = Notification()
+    declared_by: str = ""
+    """What made the request and owns it, see `certmongerd.busapi.apply`; empty for one that was added by hand."""
+    deployment: Deployment = Deployment()
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
     attempts: int = field(default=0, compare=False)
@@ -312,7 +346,8 @@ class Request:
     @property
     def is_stuck(self) -> bool:
         """Whether the request waits for somebody."""
-        return self.state in STUCK_STATES
+        is_undeployed = self.state is State.MONITORING and self.deployment.has_failed
+        return self.state in STUCK_STATES or is_undeployed
 
     @property
     def signing_key(self) -> KeyRecord:
@@ -337,6 +372,8 @@ class Ca:
     root_certs: tuple[NamedCertificate, ...] = ()
     other_root_certs: tuple[NamedCertificate, ...] = ()
     other_certs: tuple[NamedCertificate, ...] = ()
+    certs_to_save: bool = False
+    """Whether the certificates above are newer than the files that want them."""
     required_enroll_attributes: tuple[str, ...] = ()
     """D-Bus property names, for example `template-subject`."""
     required_renewal_attributes: tuple[str, ...] = ()
@@ -360,4 +397,6 @@ class Ca:
     """Whether it tells when certificates are to be renewed (RFC 9773); not stored."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    declared_by: str = ""
+    """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -20,6 +20,7 @@ FIRST_RETRY: Final = timedelta(minutes=1)
 LONGEST_FIRST_RETRY: Final = timedelta(hours=6)
 LONGEST_RETRY: Final = timedelta(days=1)
 SHORTEST_LAST_RETRY: Final = timedelta(minutes=5)
+LONGEST_CATCH_UP: Final = timedelta(hours=1)
 SHORTEST_POLL: Final = timedelta(seconds=15)
 EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 
@@ -48,6 +49,15 @@ def ca_retry_delay(not_after: datetime | None, now: datetime, attempts: int, ear
         limit = LONGEST_RETRY if not_after > now else LONGEST_FIRST_RETRY
         longest = min(max(abs(not_after - now) / 2, SHORTEST_LAST_RETRY), limit)
     return _whole(back_off(attempts, FIRST_RETRY, longest) * (1 - early * _RETRY_SPREAD))
+
+
+def catch_up_delay(not_after: datetime, now: datetime, late: float) -> timedelta:
+    """How long a renewal that should have begun already may wait, for the sake of others; whole seconds.
+
+    The share *late*, from 0 to 1, of an hour or of a sixteenth of the remaining life; nothing after expiry.
+    """
+    leeway = min(LONGEST_CATCH_UP, max(not_after - now, timedelta(0)) / 16)
+    return timedelta(seconds=int(late * leeway.total_seconds()))
 
 
 def _whole(length: timedelta) -> timedelta:

@@ -1,13 +1,14 @@
 """What handlers of the request machine take and return."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from certmongerd.core.effects import Action, Again, Effect, Idle, Wait
 from certmongerd.core.errors import CertmongerError
 from certmongerd.core.events import Event
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import NO_CA, CaName
 from certmongerd.core.model import Ca, Request
 from certmongerd.core.spread import share
@@ -53,6 +54,8 @@ class Context:
     """The CA that the request names; None when it names none or an unknown one."""
     cas: Sequence[Ca] = field(default=())
     """All CAs, in load order, to choose one from."""
+    new_marker: str = ""
+    """A name for a candidate key that was never used; empty leaves the choice to whoever makes the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,26 @@
-"""Names of object identifiers in certificates, as certmonger's programs take and show them."""
+"""Names of key usages and object identifiers in certificates, as certmonger's programs take and show them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+from certmongerd.core.errors import InvalidValue
+
+KEY_USAGES: Final = (
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+"""In the order of the bits (RFC 5280, section 4.2.1.3)."""
+
+_CONTENT_COMMITMENT: Final = "contentCommitment"
+"""The newer name of nonRepudiation."""
 
 OBJECT_IDENTIFIERS: Final[Mapping[str, str]] = {
     "id-pkix": "1.3.6.1.5.5.7",
@@ -29,6 +47,19 @@ OBJECT_IDENTIFIERS: Final[Mapping[str, str]] = {
 
 _BY_FOLDED_NAME: Final = {name.lower(): oid for name, oid in OBJECT_IDENTIFIERS.items()}
 _OID: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
+
+
+def key_usage_bits(names: Iterable[str]) -> str:
+    """Key usage names as the bus has them: a string of 0 and 1, digitalSignature first. Raises InvalidValue."""
+    known = {name.lower(): number for number, name in enumerate(KEY_USAGES)}
+    known[_CONTENT_COMMITMENT.lower()] = KEY_USAGES.index("nonRepudiation")
+    chosen = set()
+    for name in names:
+        number = known.get(name.lower())
+        if number is None:
+            raise InvalidValue("key usage", f'Unrecognized keyUsage "{name}".')
+        chosen.add(number)
+    return "".join("1" if number in chosen else "0" for number in range(max(chosen, default=-1) + 1))
 
 
 def object_identifier(text: str) -> str | None:

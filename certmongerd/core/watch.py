@@ -5,15 +5,20 @@ certificate it holds gets older all the same. So whatever it waits for, it wakes
 up for notices too, stays in its state, and goes on waiting.
 """
 
-from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from certmongerd.core.effects import Idle, Notice, Notify, Wait
 from certmongerd.core.events import Event, Failed, Notified, TimerFired
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import Request
 from certmongerd.core.schedule import effective_thresholds, is_crossed, last_check_to_keep, monitoring_delay
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Step
+
+_SHORTEST_DELAY: Final = timedelta(seconds=1)
+_PLANNED_BY_MONITORING: Final = frozenset({State.MONITORING, State.NEED_TO_NOTIFY_VALIDITY, State.NOTIFYING_VALIDITY})
+"""States in which the next attempt is the next renewal; it stays planned while people are told."""
 
 
 def attend(request: Request, event: Event, context: Context) -> Step | None:
@@ -33,7 +38,7 @@ def attend(request: Request, event: Event, context: Context) -> Step | None:
 def watch_over(outcome: Step, context: Context) -> Step:
     """*outcome* with the time of the next attempt noted and, if the request waits, with a watch on its certificate."""
     request, action = outcome.request, outcome.action
-    if not outcome.accepted or request.state is State.MONITORING:
+    if not outcome.accepted or request.state in _PLANNED_BY_MONITORING:
         return outcome
     if not isinstance(action, Idle | Wait):
         if request.next_attempt is None and not request.is_watching:
@@ -63,6 +68,9 @@ def _wait_on(request: Request, context: Context) -> Step:
     if notice_due:
         return Step(request=request, action=Notify(Notice.VALIDITY))
     delay = monitoring_delay(thresholds, facts.not_after, now)
+    if facts.not_after <= now:
+        # A day after the last notice, however often the state's own business comes in between.
+        delay = min(max(last + delay - now, _SHORTEST_DELAY), delay)
     if own_delay is not None and own_delay <= delay:
         return Step(request=replace(request, is_watching=False), action=own_action)
     return Step(request=request, action=Wait(delay))

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.pair import KeyPair, candidate_path, load_key, write_certificate
@@ -12,7 +13,9 @@ from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.replacing import (
     create_content,
     create_or_fill,
+    put_staged_into_place,
     read_content,
+    read_staged,
     remove_if_there,
     remove_leftovers,
     replace_content,
@@ -46,12 +49,12 @@ class FileKeyStore:
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key itself; without the checks of `read_key`, which comes first.
 
-        A file holds one key, so *known_spki* is not needed.
+        Raises KeyMissing when there is none. A file holds one key, so *known_spki* is not needed.
         """
         path = candidate_path(storage, marker) if marker else storage.location
         key = load_key(storage, path, validate=False) if storage.location else None
         if key is None:
-            raise KeyStoreError(FailureKind.OTHER, path, "There is no private key.")
+            raise KeyMissing(path)
         return key
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
@@ -71,7 +74,15 @@ class FileKeyStore:
             if read_content(storage.location) is None:
                 create_or_fill(storage.location, content, storage.owner, storage.perms)
                 return Generated(facts=key_facts(key), marker="")
-            create_content(candidate_path(storage, marker), content, storage.owner, storage.perms)
+            candidate = candidate_path(storage, marker)
+            try:
+                create_content(candidate, content, storage.owner, storage.perms)
+            except FileExistsError:
+                raise  # somebody else's
+            except OSError:
+                with suppress(OSError):
+                    remove_if_there(candidate)
+                raise
         return Generated(facts=key_facts(key), marker=marker)
 
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
@@ -107,9 +118,10 @@ class FileKeyStore:
         """Store a certificate and, when it belongs to the candidate key, put that key into place.
 
         May be repeated after a crash at any point, with the same arguments and result. A certificate for neither
-        key raises `KeyStoreError` of kind OTHER and changes nothing. *known_spki* is the key recorded as current: a
-        repetition that finds everything done tells from it whether the key was exchanged. *preserve_as*, when not
-        empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files are the daemon's affair, whoever *user* is.
+        key changes nothing and raises `KeyStoreError` of kind OTHER; KeyMissing when the candidate is gone.
+        *known_spki* is the key recorded as current: a repetition that finds everything done tells from it whether the
+        key was exchanged. *preserve_as*, when not empty, keeps a replaced key as `<location>.<preserve_as>.key`. Files
+        are the daemon's affair, whoever *user* is.
         """
         try:
             certificate = parse_certificate(cert_pem)
@@ -135,8 +147,30 @@ class FileKeyStore:
             if content and (mode or read_content(path) != content):
                 replace_content(path, content, "", mode)
 
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Do the second rename of an exchange whose first one has put the key with *spki* into place."""
+        if not storage.location:
+            return
+        with translating(storage.location, "The exchange of key and certificate cannot be finished"):
+            content = read_staged(storage.location)
+            if content is None:
+                return
+            try:
+                is_for_key = spki_of(parse_certificate(content)) == spki
+            except InvalidValue:  # another file was staged
+                return
+            if is_for_key:
+                put_staged_into_place(storage.location)
+                logger.info("Finished the exchange of the key and of %s", storage.location)
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """The file of the candidate that *marker* names."""
+        return candidate_path(storage, marker) if storage.location else ""
+
     def sweep_leftovers(self, location: str) -> None:
         """Remove what a crash left of unfinished writes for *location*; call it while nobody writes there."""
+        if not location:
+            return
         with translating(location, "Leftovers cannot be removed"):
             for path in remove_leftovers(location):
                 logger.info("Removed %s, left over by an unfinished write", path)

@@ -1,5 +1,6 @@
 """Owner and mode of key and certificate files."""
 
+import errno
 import grp
 import logging
 import os
@@ -43,13 +44,25 @@ def wanted_ownership(path: str, owner: str, perms: int) -> Ownership:
 
 
 def apply_ownership(path: str, owner: str, perms: int) -> None:
-    """Give the existing file *path* the configured owner and mode; unset values are left alone. Raises OSError."""
-    present = os.stat(path)
+    """Give the existing file *path* the configured owner and mode; unset values are left alone. Raises OSError.
+
+    The file is changed through a descriptor, so that nobody can slip another one in under its name; a file that has
+    several names is not changed, because one of them may have been made to get at somebody else's.
+    """
     user, group = resolve_owner(owner)
-    if user not in (_KEEP, present.st_uid) or group not in (_KEEP, present.st_gid):
-        os.chown(path, user, group)
-    if perms and stat.S_IMODE(present.st_mode) != perms:
-        os.chmod(path, perms)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        present = os.fstat(descriptor)
+        changes_owner = user not in (_KEEP, present.st_uid) or group not in (_KEEP, present.st_gid)
+        changes_mode = bool(perms) and stat.S_IMODE(present.st_mode) != perms
+        if (changes_owner or changes_mode) and present.st_nlink > 1:
+            raise PermissionError(errno.EPERM, "it has several names (hard links)", path)
+        if changes_owner:
+            os.fchown(descriptor, user, group)
+        if changes_mode:
+            os.fchmod(descriptor, perms)
+    finally:
+        os.close(descriptor)
 
 
 def resolve_owner(owner: str) -> tuple[int, int]:

@@ -4,9 +4,10 @@ import errno
 import logging
 from typing import Final
 
-from certmongerd.core.errors import FailureKind, KeyStoreError
+from certmongerd.core.errors import FailureKind, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyStorage
 from certmongerd.keystore.failures import translating
+from certmongerd.keystore.links import target_of
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin
 from certmongerd.keystore.protocol import Saved
@@ -16,7 +17,6 @@ from certmongerd.keystore.replacing import (
     remove_if_there,
     remove_leftovers,
     replace_content,
-    target_of,
 )
 from certmongerd.pki.keys import PrivateKey, key_facts, load_private_key
 
@@ -53,6 +53,7 @@ class KeyPair:
         current = self._load_current()
         candidate = load_key(storage, self._candidate_path, validate=False) if marker else None
         self._is_current = current is not None and key_facts(current).spki == spki
+        self._has_candidate = candidate is not None
         self._is_candidate = candidate is not None and key_facts(candidate).spki == spki
         self._is_settled = bool(marker) and self._is_current and (candidate is None or self._is_candidate)
         self._was_swapped = self._is_settled and known_spki != spki
@@ -69,6 +70,8 @@ class KeyPair:
     def save(self, pem: str, cert_storage: CertStorage, preserve_as: str) -> Saved:
         """Write what has to change; the candidate goes last, because it is what a repetition starts from."""
         if not self._is_current and not self._is_candidate:
+            if self._candidate_path and not self._has_candidate:
+                raise KeyMissing(self._candidate_path)
             reason = "The certificate is for another key than the one in the key file, and is not stored."
             raise KeyStoreError(FailureKind.OTHER, self._storage.location, reason)
         if self._is_current:

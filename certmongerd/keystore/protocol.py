@@ -34,7 +34,7 @@ class KeyStore(Protocol):
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """Something that signs and decrypts with the key, or with the candidate; that of *known_spki* if there are
-        several.
+        several. Raises KeyMissing too.
         """
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
@@ -63,4 +63,10 @@ class KeyStore(Protocol):
         """
 
     def sweep_leftovers(self, location: str) -> None:
-        """Remove what unfinished writes left."""
+        """Remove what unfinished writes for *location* left."""
+
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Put the certificate that a crash left waiting into place, when it is for the key with *spki*."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """Where a candidate is, for `sweep_leftovers`; empty when it is no file."""

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from certmongerd.keystore.links import target_of
 from certmongerd.keystore.ownership import Ownership, wanted_ownership
 from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, sync_directory, write_durably
 
@@ -24,18 +25,13 @@ MAXIMUM_BYTES: Final = 1 << 20
 """Keys and certificates are smaller; a device or a log file by mistake is not read to its end."""
 
 
-def target_of(location: str) -> str:
-    """The file that *location* means: symbolic links are followed, the link itself is never replaced."""
-    return os.path.realpath(location)
-
-
 def read_content(path: str) -> bytes | None:
     """Content of a regular file; None when there is none, or when it is empty, as a failed generation leaves it.
 
     Raises OSError, also for what is no regular file.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(target_of(path), "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file", path)
             content = file.read(MAXIMUM_BYTES + 1)
@@ -47,7 +43,7 @@ def read_content(path: str) -> bytes | None:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not hold up the thread
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not hold up the thread
 
 
 def replace_content(location: str, content: bytes, owner: str, perms: int) -> None:
@@ -102,6 +98,18 @@ class StagedFile:
 def staged_path(target: str) -> str:
     """Where the next content of *target* waits for the rename."""
     return os.path.join(os.path.dirname(target), f"{TEMPORARY_PREFIX}{_token(target)}.new")
+
+
+def read_staged(location: str) -> bytes | None:
+    """What waits for the rename into *location*; None when nothing does. Raises OSError."""
+    return read_content(staged_path(target_of(location)))
+
+
+def put_staged_into_place(location: str) -> None:
+    """Do the rename that a crash prevented, durably. Raises OSError."""
+    target = target_of(location)
+    os.rename(staged_path(target), target)
+    sync_directory(os.path.dirname(target))
 
 
 def _temporary_name(target: str) -> str:

@@ -5,7 +5,7 @@ takes one of these without knowing.
 """
 
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -47,7 +47,30 @@ class TokenOperations(Protocol):
         """Decrypt with RSAES-PKCS1-v1_5, or RSAES-OAEP; None when the ciphertext is not for this key."""
 
 
-class TokenRsaKey(rsa.RSAPrivateKey):
+class _StaysInToken:
+    """What keys inside tokens have in common: nothing of them comes out, and a copy is the same key."""
+
+    def private_numbers(self) -> NoReturn:
+        """Not to be had."""
+        raise _not_exportable()
+
+    def private_bytes(
+        self,
+        encoding: serialization.Encoding,
+        format: serialization.PrivateFormat,  # noqa: A002 - pyca's name
+        encryption_algorithm: serialization.KeySerializationEncryption,
+    ) -> NoReturn:
+        """Not to be had."""
+        raise _not_exportable()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+class TokenRsaKey(_StaysInToken, rsa.RSAPrivateKey):
     """An RSA key inside a token."""
 
     def __init__(self, public_key: rsa.RSAPublicKey, operations: TokenOperations) -> None:
@@ -81,27 +104,8 @@ class TokenRsaKey(rsa.RSAPrivateKey):
             raise ValueError("Decryption failed")
         return plaintext
 
-    def private_numbers(self) -> NoReturn:
-        """Not to be had."""
-        raise _not_exportable()
 
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,
-        format: serialization.PrivateFormat,  # noqa: A002 - pyca's name
-        encryption_algorithm: serialization.KeySerializationEncryption,
-    ) -> NoReturn:
-        """Not to be had."""
-        raise _not_exportable()
-
-    def __copy__(self) -> "TokenRsaKey":
-        return self
-
-    def __deepcopy__(self, memo: object) -> "TokenRsaKey":
-        return self
-
-
-class TokenEcKey(ec.EllipticCurvePrivateKey):
+class TokenEcKey(_StaysInToken, ec.EllipticCurvePrivateKey):
     """An EC key inside a token."""
 
     def __init__(self, public_key: ec.EllipticCurvePublicKey, operations: TokenOperations) -> None:
@@ -141,25 +145,6 @@ class TokenEcKey(ec.EllipticCurvePrivateKey):
     def exchange(self, algorithm: ec.ECDH, peer_public_key: ec.EllipticCurvePublicKey) -> NoReturn:
         """Not offered: nothing here agrees on keys."""
         raise UnsupportedAlgorithm("Keys in tokens are not used for key agreement.")
-
-    def private_numbers(self) -> NoReturn:
-        """Not to be had."""
-        raise _not_exportable()
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,
-        format: serialization.PrivateFormat,  # noqa: A002 - pyca's name
-        encryption_algorithm: serialization.KeySerializationEncryption,
-    ) -> NoReturn:
-        """Not to be had."""
-        raise _not_exportable()
-
-    def __copy__(self) -> "TokenEcKey":
-        return self
-
-    def __deepcopy__(self, memo: object) -> "TokenEcKey":
-        return self
 
 
 TokenKey = TokenRsaKey | TokenEcKey

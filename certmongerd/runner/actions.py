@@ -1,9 +1,9 @@
 """Carries out what the request machine asks for; results come back as its events."""
 
-import base64
+import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -23,7 +23,7 @@ from certmongerd.core.effects import (
     SaveCert,
     Submit,
 )
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.events import (
     CaCertsSaved,
     CertAbsent,
@@ -33,6 +33,7 @@ from certmongerd.core.events import (
     EffectResult,
     Failed,
     HookEnded,
+    HookFailed,
     Impossible,
     KeyAbsent,
     KeyGenerated,
@@ -49,13 +50,14 @@ from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.locks import LocationLocks
+from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
+from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
-_MARKER_BYTES: Final = 6
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -107,7 +109,7 @@ class Actions:
             case SaveCaCerts():
                 return await self._save_ca_certs(request)
             case RunPostSave():
-                return await self._run_hook(request, request.post_save, HookMoment.POST_SAVE)
+                return await self._deploy(request)
             case Notify(notice):
                 await self.notifier.notify(request, notice, self.settings())
                 return Notified()
@@ -134,12 +136,20 @@ class Actions:
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
         store = open_key_store(storage.type)
-        marker = new_marker()
+        marker = request.key_next_marker or new_marker()
         cipher = self.settings().symmetric_cipher
         async with self.locks.holding([storage.location]):
             if request.key_next_marker:
-                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
-            generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+                # Whatever is wrong with the place, making the key there says it better.
+                with suppress(KeyStoreError):
+                    await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+            try:
+                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+            except asyncio.CancelledError:
+                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # may be closed already, when it is the daemon that ends.
+                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                raise
         facts = generated.facts
         return KeyGenerated(
             type=facts.algorithm,
@@ -148,6 +158,18 @@ class Actions:
             marker=generated.marker,
             token=facts.token,
         )
+
+    async def discard_candidate(self, request: Request) -> None:
+        """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
+        storage = request.key_storage
+        if not request.key_next_marker:
+            return
+        try:
+            store = open_key_store(storage.type)
+            async with self.locks.holding([storage.location]):
+                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+        except KeyStoreError as error:
+            _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
     async def _build_csr(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -160,16 +182,19 @@ class Actions:
         store = open_key_store(request.cert_storage.type)
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved = await self.executor.io(
-                store.save_certificate,
-                request.cert,
-                request.cert_storage,
-                request.key_storage,
-                marker=request.key_next_marker,
-                preserve_as=preserve_as,
-                known_spki=request.key.pubkey_info,
-                user=request.nss_user,
-            )
+            try:
+                saved = await self.executor.io(
+                    store.save_certificate,
+                    request.cert,
+                    request.cert_storage,
+                    request.key_storage,
+                    marker=request.key_next_marker,
+                    preserve_as=preserve_as,
+                    known_spki=request.key.pubkey_info,
+                    user=request.nss_user,
+                )
+            except KeyMissing:
+                return KeyAbsent()
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
@@ -183,12 +208,18 @@ class Actions:
         outcome = await run_hook(self.launcher, hook, environment, self.settings().hook_timeout_s)
         if not outcome.succeeded:
             _log.warning('Request "%s": %s command: %s', request.id, moment.value, outcome.reason)
+            return HookFailed(f"The {moment.value} command failed. {outcome.reason}")
         return HookEnded()
 
-
-def new_marker() -> str:
-    """A name for a candidate key: eight characters that are safe in file names."""
-    return base64.b64encode(secrets.token_bytes(_MARKER_BYTES)).decode().replace("+", "=").replace("/", "_")
+    async def _deploy(self, request: Request) -> EffectResult:
+        ended = await self._run_hook(request, request.post_save, HookMoment.POST_SAVE)
+        if isinstance(ended, HookFailed) or not request.deployment.probe:
+            return ended
+        failure = await probe_service(request.deployment.probe, request.cert)
+        if failure:
+            _log.warning('Request "%s": %s', request.id, failure)
+            return HookFailed(failure)
+        return ended
 
 
 def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
@@ -202,8 +233,13 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
     return CertRead(cert=pem, facts=certificate_facts(certificate))
 
 
-def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | KeyAbsent | Impossible:
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         challenge = read_challenge(request)
         csr = build_csr(

@@ -103,6 +103,16 @@ class CaWorkers:
         _log.info('CA "%s": its SCEP data are fetched again', entry.ca.id)
         self._start_phases(entry, _SCEP_PHASES, tasks)
 
+    def restore_certificates(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
+        """Put the certificates that are known where they are wanted, though they did not change; without hooks."""
+        tasks.create_task(self._restore(entry), name=f"CA {entry.ca.id} certificates")
+
+    async def _restore(self, entry: CaEntry) -> None:
+        outcome = await self._save(entry.ca)
+        if isinstance(outcome, DataNotSaved):
+            _log.warning('CA "%s": %s', entry.ca.id, outcome.reason)
+            self.registry.set_ca(entry, replace(entry.ca, error=outcome.reason))
+
     async def stop(self, entry: CaEntry) -> None:
         """End the phases of *entry* and their helpers."""
         for task in entry.phases.values():

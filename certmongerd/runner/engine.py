@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.config.settings import Settings
-from certmongerd.core.errors import CertmongerError
+from certmongerd.core.errors import CertmongerError, StateStoreError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
 from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.machine import adopt_certificate, adopt_key
+from certmongerd.core.machine import adopt_certificate, adopt_key, with_ca_certs_to_save
 from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
@@ -22,6 +23,7 @@ from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
+from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
@@ -41,10 +43,15 @@ class Engine:
     request_workers: RequestWorkers
     ca_workers: CaWorkers
     submissions: Submissions
+    discard_candidate: Callable[[Request], Awaitable[None]]
+    """Removes the candidate key of a request that nothing is being done for, if there is one."""
     histories: HistoryKeeper
+    simulations: Simulations
     tasks: asyncio.TaskGroup
     settings: Callable[[], Settings]
     cas_dir: str
+    loaded: list[RequestEntry] = field(default_factory=list)
+    """Requests that were on disk at the start and are not worked on yet."""
 
     # Reading
 
@@ -76,6 +83,10 @@ class Engine:
     def key_size(self, asked: KeyAlgorithm) -> int:
         """Bits of new keys for a request that asks for an algorithm, but not for a size."""
         return self.settings().key_size(asked)
+
+    def forgets_challenges(self) -> bool:
+        """Whether a challenge password is taken out of a request once it has its first certificate."""
+        return self.settings().challenge_password_otp
 
     def notification(self) -> tuple[str, str]:
         """Method and destination of notifications as configured."""
@@ -114,6 +125,8 @@ class Engine:
         entry = self.registry.requests[path]
         before = entry.request
         changed = change(before)
+        if restart:
+            changed = with_ca_certs_to_save(before, changed)
         self.registry.set_request(entry, changed)
         try:
             await self.registry.persist_request(entry)
@@ -141,6 +154,10 @@ class Engine:
         """What happened to the request, oldest first. Raises StateStoreError."""
         return await self.histories.read(self.registry.requests[path])
 
+    async def simulate(self, assumptions: Assumptions) -> str:
+        """What will become of everything that is tracked: a JSON document."""
+        return await self.simulations.run(assumptions)
+
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         """Ask the request's SCEP server for what *query* names; PEM. Raises QueryRefused."""
         return await self.submissions.query_scep(self.registry.requests[path].request, query)
@@ -148,10 +165,17 @@ class Engine:
     async def remove_request(self, path: ObjectPath) -> None:
         """Stop tracking; key and certificate stay. Raises StateStoreError; then it is still tracked."""
         entry = self.registry.requests[path]
-        async with entry.save_lock:
-            await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
-            self.registry.leave_request(entry)
         await self.request_workers.stop(entry)
+        # A candidate key, of which nobody would know any more, goes first.
+        await self.discard_candidate(entry.request)
+        try:
+            async with entry.save_lock:
+                await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
+                self.registry.leave_request(entry)
+        except StateStoreError:
+            if entry.path in self.registry.requests:
+                self.request_workers.start(entry, self.tasks)
+            raise
 
     # CAs
 
@@ -179,6 +203,8 @@ class Engine:
         if refetch:
             self.ca_workers.start(entry, self.tasks)
             self.wake_requests(entry.ca)
+        if entry.ca.ca_certs != before.ca_certs:
+            self.ca_workers.restore_certificates(entry, self.tasks)
 
     async def _only_default(self, entry: CaEntry) -> None:
         for other in list(self.registry.cas.values()):
@@ -187,8 +213,10 @@ class Engine:
                 await self.registry.persist_ca(other)
 
     async def refresh_ca(self, path: ObjectPath) -> bool:
-        """Ask the CA for all its data again."""
-        self.ca_workers.start(self.registry.cas[path], self.tasks)
+        """Ask the CA for all its data again; what is known is put back where it is missing meanwhile."""
+        entry = self.registry.cas[path]
+        self.ca_workers.start(entry, self.tasks)
+        self.ca_workers.restore_certificates(entry, self.tasks)
         return True
 
     async def remove_ca(self, path: ObjectPath) -> None:
@@ -217,19 +245,23 @@ class Engine:
         for name, ca in loaded.cas:
             self.registry.enter_ca(ca, name, ca if name else None)
         for name, request in loaded.requests:
-            self.registry.enter_request(request, name, request)
+            self.loaded.append(self.registry.enter_request(request, name, request))
 
     async def begin(self) -> None:
-        """Work on everything in the table. Raises StateStoreError."""
+        """Work on everything that was loaded. Raises StateStoreError."""
         self.tasks.create_task(self.histories.keep(), name="histories")
         for ca_entry in list(self.registry.cas.values()):
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
-        await asyncio.gather(*(self._resume(entry) for entry in list(self.registry.requests.values())))
+        # What clients have added since is at work already; a second worker would make a second key.
+        await asyncio.gather(*(self._resume(entry) for entry in self.loaded))
+        self.loaded.clear()
 
     async def _resume(self, entry: RequestEntry) -> None:
         """Adopt what key and certificate locations hold now, then go on where the request stood."""
         seen = await self.registry.executor.io(look_at_disk, entry.request)
+        if entry.path not in self.registry.requests:
+            return  # a client was faster, and removed it
         request = entry.request
         if seen.key is not None:
             request = adopt_key(request, seen.key)

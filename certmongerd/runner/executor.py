@@ -1,6 +1,7 @@
 """Blocking work in bounded thread pools, so that nothing blocks the loop."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,12 +37,22 @@ class Executor:
 
 
 async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    future = asyncio.get_running_loop().run_in_executor(pool, work)
+    running = pool.submit(work)
+    future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         # Two threads must never work on one location: the caller's successor starts after this one ended.
-        # A future that has not begun is dropped; a running one cannot be.
-        if not future.cancel():
-            await asyncio.wait([future])
+        # Work that has not begun is dropped; a running thread cannot be stopped.
+        if not running.cancel():
+            await _wait_for(future)
         raise
+
+
+async def _wait_for(future: asyncio.Future[_T]) -> None:
+    """Wait for the end, however often the waiting itself is cancelled; how it ended is nobody's business any more."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()

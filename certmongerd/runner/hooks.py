@@ -5,12 +5,17 @@ import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from certmongerd.core.errors import CertmongerError, InvalidValue, LaunchError
 from certmongerd.core.model import Hook
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import RunAs
 from certmongerd.runner.words import split_command
+
+_SHOWN_LINES: Final = 3
+_SHOWN_CHARACTERS: Final = 500
+"""Of its output in the reason for people; the log has more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class HookOutcome:
     exit_status: int | None = None
     """None when it did not run or a signal ended it."""
     output_tail: str = ""
-    """The last lines of standard error."""
+    """The last lines that it printed, on standard output or standard error."""
     reason: str = ""
     """What went wrong, for people; empty when nothing did."""
 
@@ -36,19 +41,22 @@ async def run_hook(launcher: Launcher, hook: Hook, env: Mapping[str, str], timeo
     """Run *hook* with exactly *env* and wait for its end, not for services that it started.
 
     As root the hook gets its user's id, primary group and supplementary groups, and nothing of root's. Another
-    daemon user can only run its own hooks. Failure is returned, never raised.
+    daemon user can only run its own hooks. It works in the daemon's own directory, as certmonger's do. Failure is
+    returned, never raised.
     """
     if not hook.command.strip():
         return HookOutcome(ran=False, succeeded=True)
     try:
         argv = split_command(hook.command)
         user = await asyncio.to_thread(_identity, hook.uid)
-        run = await launcher.run(argv, env=env, timeout_s=timeout_s, user=user, keep_background=True)
+        run = await launcher.run(
+            argv, env=env, timeout_s=timeout_s, cwd=_directory(), user=user, keep_background=True, merge_output=True
+        )
     except (InvalidValue, LaunchError, _HookRefused) as exc:
         return HookOutcome(ran=False, succeeded=False, reason=f"It was not run: {exc}")
     reason = "" if run.succeeded else f'"{argv[0]}" {run.describe()}'
     if reason and run.stderr_tail:
-        reason += f": {run.stderr_tail.splitlines()[-1]}"
+        reason += f": {' / '.join(run.stderr_tail.splitlines()[-_SHOWN_LINES:])[:_SHOWN_CHARACTERS]}"
     return HookOutcome(
         ran=True,
         succeeded=run.succeeded,
@@ -56,6 +64,14 @@ async def run_hook(launcher: Launcher, hook: Hook, env: Mapping[str, str], timeo
         output_tail=run.stderr_tail,
         reason=reason,
     )
+
+
+def _directory() -> str:
+    """The daemon's working directory; the root directory when somebody removed that."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
 
 
 def _identity(uid_text: str) -> RunAs | None:

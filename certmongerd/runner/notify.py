@@ -1,4 +1,4 @@
-"""Telling people about certificates: by syslog, mail, a command, or standard output."""
+"""Telling people about certificates: by syslog or journal, mail, a command, or standard output."""
 
 import asyncio
 import logging
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
+from certmongerd.config.settings import MailSettings
 from certmongerd.config.syslog_priority import priority
 from certmongerd.core.effects import Notice
 from certmongerd.core.errors import InvalidValue, LaunchError
 from certmongerd.core.model import Request
-from certmongerd.runner.announcement import compose
+from certmongerd.runner.announcement import compose, details, journal_fields
+from certmongerd.runner.journal import JOURNAL_SOCKET, send_entry
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.words import split_command
 
@@ -33,11 +35,29 @@ class NotificationSettings(Protocol):
 
     @property
     def notification_method(self) -> str:
-        """`syslog`, `mail`, `email`, `mailto`, `command`, `stdout` or `none`."""
+        """`syslog`, `mail`, `command`, `stdout` or `none`."""
 
     @property
     def notification_destination(self) -> str:
-        """Syslog facility and level, mail address, or command."""
+        """Syslog facility and level, mail addresses, or command."""
+
+    @property
+    def mail(self) -> MailSettings:
+        """How mail leaves this host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is to be told."""
+
+    text: str
+    """One line."""
+    details: str = ""
+    """Further lines, for mail."""
+    variables: Mapping[str, str]
+    """For commands, in their environment."""
+    fields: Mapping[str, str]
+    """For the journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,61 +80,87 @@ class Notifier:
         now: Callable[[], datetime],
         timeout_s: float = TIMEOUT_S,
         syslog_socket: str = SYSLOG_SOCKET,
+        journal_socket: str = JOURNAL_SOCKET,
     ) -> None:
         self._launcher = launcher
         self._base_environment = base_environment
         self._now = now
         self._timeout_s = timeout_s
-        self._syslog_socket = syslog_socket
+        self._sockets = (journal_socket, syslog_socket)
 
     async def notify(self, request: Request, notice: Notice, settings: NotificationSettings) -> Delivery:
-        """Tell about *notice* of *request* in the way *settings* ask for."""
-        text = compose(request, notice, self._now())
-        extra = {"CERTMONGER_REQUEST_NICKNAME": request.id, "CERTMONGER_NOTIFICATION_EVENT": notice.value}
-        delivery = await self.deliver(
-            text, method=settings.notification_method, destination=settings.notification_destination, extra=extra
+        """Tell about *notice* of *request* in the way that the request, or else *settings*, asks for."""
+        message = Message(
+            text=compose(request, notice, self._now()),
+            details=details(request),
+            variables={"CERTMONGER_REQUEST_NICKNAME": request.id, "CERTMONGER_NOTIFICATION_EVENT": notice.value},
+            fields=journal_fields(request, notice),
         )
+        own = request.notification
+        destination = own.destination or ("" if own.method else settings.notification_destination)
+        delivery = await self._deliver(message, own.method or settings.notification_method, destination, settings.mail)
         if not delivery.delivered:
-            _log.warning('Request "%s": notification not delivered (%s): %s', request.id, delivery.reason, text)
+            _log.warning('Request "%s": notification not delivered (%s): %s', request.id, delivery.reason, message.text)
         return delivery
 
-    async def deliver(
-        self, text: str, *, method: str, destination: str, extra: Mapping[str, str] | None = None
-    ) -> Delivery:
-        """Deliver one line of *text*; a command also gets the variables *extra*."""
+    async def _deliver(self, message: Message, method: str, destination: str, mail: MailSettings) -> Delivery:
         match method:
             case "none":
                 return Delivery(delivered=True)
             case "stdout":
-                return _print(text)
-            case "mail" | "email" | "mailto":
-                if not destination or destination.startswith("-"):
-                    return Delivery(delivered=False, reason=f'"{destination}" is no mail address')
-                return await self._run(
-                    ["mail", "-s", text, destination], self._base_environment, stdin=f"{text}\n".encode()
-                )
+                return _print(message.text)
+            case "mail":
+                return await self._mail(message, destination, mail)
             case "command":
-                return await self._run_command(text, destination, extra or {})
+                return await self._run_command(message, destination)
             case _:
-                return await asyncio.to_thread(_send_to_syslog, text, destination, self._syslog_socket)
+                return await asyncio.to_thread(_send_to_log, message, destination or _DEFAULT_LOG, self._sockets)
 
-    async def _run_command(self, text: str, command: str, extra: Mapping[str, str]) -> Delivery:
-        """Run the command of the configuration with the message in its environment."""
+    async def _mail(self, message: Message, destination: str, settings: MailSettings) -> Delivery:
+        """By the SMTP server that is configured, else by sendmail, else by mail, as certmonger does."""
+        from certmongerd.runner.mail import MailNotSent, addresses_in, compose_mail, send_by_smtp
+
+        body = f"{message.text}\n\n{message.details}"
+        try:
+            recipients = addresses_in(destination)
+            server = settings.smtp_server
+            if server is not None:
+                await asyncio.to_thread(send_by_smtp, message.text, body, recipients, server, settings, self._timeout_s)
+                return Delivery(delivered=True)
+        except InvalidValue as exc:
+            return Delivery(delivered=False, reason=exc.reason)
+        except MailNotSent as exc:
+            return Delivery(delivered=False, reason=str(exc))
+        if os.access(settings.sendmail, os.X_OK):
+            argv = [settings.sendmail, "-i", *(["-f", settings.sender] if settings.sender else []), "--", *recipients]
+            composed = compose_mail(message.text, body, recipients, settings.sender)
+            return await self._run(argv, self._base_environment, stdin=composed.as_bytes())
+        return await self._run(["mail", "-s", message.text, *recipients], self._base_environment, stdin=body.encode())
+
+    async def _run_command(self, message: Message, command: str) -> Delivery:
+        """Run a command with the message in its environment."""
         try:
             argv = split_command(command)
         except InvalidValue as exc:
             return Delivery(delivered=False, reason=exc.reason)
-        return await self._run(argv, {**self._base_environment, **extra, "CERTMONGER_NOTIFICATION": text}, stdin=None)
+        variables = {**self._base_environment, **message.variables, "CERTMONGER_NOTIFICATION": message.text}
+        return await self._run(argv, variables, stdin=None)
 
     async def _run(self, argv: list[str], env: Mapping[str, str], *, stdin: bytes | None) -> Delivery:
         """Run a program and judge it by its status."""
         try:
-            run = await self._launcher.run(argv, env=env, timeout_s=self._timeout_s, stdin=stdin, keep_background=True)
+            run = await self._launcher.run(
+                argv, env=env, timeout_s=self._timeout_s, stdin=stdin, keep_background=True, merge_output=True
+            )
         except LaunchError as exc:
             return Delivery(delivered=False, reason=str(exc))
         if run.succeeded:
             return Delivery(delivered=True)
-        return Delivery(delivered=False, reason=f'"{argv[0]}" {run.describe()}')
+        said = f": {run.stderr_tail.splitlines()[-1]}" if run.stderr_tail else ""
+        return Delivery(delivered=False, reason=f'"{argv[0]}" {run.describe()}{said}')
+
+
+_DEFAULT_LOG: Final = "daemon.notice"
 
 
 def _print(text: str) -> Delivery:
@@ -129,13 +175,33 @@ def _print(text: str) -> Delivery:
     return Delivery(delivered=True)
 
 
-def _send_to_syslog(text: str, destination: str, path: str) -> Delivery:
-    """Send one datagram in the form that the C library uses (RFC 3164 without host name)."""
-    line = f"<{priority(destination)}>{time.strftime('%b %e %H:%M:%S')} {_IDENT}[{os.getpid()}]: {text}"
+def _send_to_log(message: Message, destination: str, sockets: tuple[str, str]) -> Delivery:
+    """Write an entry with fields where there is a journal, else a line for syslog."""
+    journal, syslog = sockets
+    facility, level = divmod(priority(destination), 8)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.settimeout(_SYSLOG_TIMEOUT_S)
-            channel.sendto(line.encode(), path)
+        fields = {
+            "MESSAGE": message.text,
+            "PRIORITY": str(level),
+            "SYSLOG_FACILITY": str(facility),
+            "SYSLOG_IDENTIFIER": _IDENT,
+            **message.fields,
+        }
+        send_entry(fields, journal, _SYSLOG_TIMEOUT_S)
     except OSError as exc:
-        return Delivery(delivered=False, reason=f"System log {path}: {exc.strerror or exc}")
+        _log.debug("There is no journal at %s: %s", journal, exc)
+    else:
+        return Delivery(delivered=True)
+    line = f"<{priority(destination)}>{time.strftime('%b %e %H:%M:%S')} {_IDENT}[{os.getpid()}]: {message.text}"
+    try:
+        _send_datagram(line.encode(), syslog)
+    except OSError as exc:
+        return Delivery(delivered=False, reason=f"System log {syslog}: {exc.strerror or exc}")
     return Delivery(delivered=True)
+
+
+def _send_datagram(data: bytes, path: str) -> None:
+    """One line in the form that the C library uses (RFC 3164 without host name). Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.settimeout(_SYSLOG_TIMEOUT_S)
+        channel.sendto(data, path)

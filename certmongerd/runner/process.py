@@ -64,19 +64,21 @@ class Launcher:
         user: RunAs | None = None,
         stdin: bytes | None = None,
         keep_background: bool = False,
+        merge_output: bool = False,
     ) -> Finished:
         """Run *argv* with exactly *env* and wait for its end.
 
         The program is searched in the `PATH` of *env*. It gets a session of its own, umask 077, standard input
         from *stdin* or the null device, and no other descriptor. When the time is up or the caller is cancelled,
         its process group gets SIGTERM, then SIGKILL, and is reaped before this returns. *keep_background*
-        spares processes that the program left behind when it ended by itself. Raises LaunchError when the
-        program cannot be started.
+        spares processes that the program left behind when it ended by itself. *merge_output* treats standard
+        output as standard error: it is logged, its last lines are kept, and no amount of it is too much. Raises
+        LaunchError when the program cannot be started.
         """
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
         check_directory(program, cwd)
-        bundled = bundled_helper(program, self._helper_dir) if user is None else None
+        bundled = bundled_helper(program, self._helper_dir) if user is None and not merge_output else None
         limits = Limits(
             timeout_s=timeout_s,
             max_output_bytes=self._max_output_bytes,
@@ -90,7 +92,9 @@ class Launcher:
             try:
                 if bundled is not None:
                     return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
-                return await _execute(program, argv, env=env, cwd=cwd, user=user, stdin_fd=source, capture=capture)
+                output = capture.stderr_fd if merge_output else capture.stdout_fd
+                streams = (source, output, capture.stderr_fd)
+                return await _execute(program, argv, env=env, cwd=cwd, user=user, streams=streams)
             finally:
                 os.close(source)
 
@@ -158,19 +162,11 @@ async def _execute(
     env: Mapping[str, str],
     cwd: str,
     user: RunAs | None,
-    stdin_fd: int,
-    capture: Capture,
+    streams: tuple[int, int, int],
 ) -> Child:
     """Start *program* by executing it."""
     try:
-        process = await _create(
-            argv,
-            executable=program,
-            env=env,
-            cwd=cwd,
-            user=user,
-            streams=(stdin_fd, capture.stdout_fd, capture.stderr_fd),
-        )
+        process = await _create(argv, executable=program, env=env, cwd=cwd, user=user, streams=streams)
     except OSError as exc:
         raise LaunchError(argv[0], _execution_failure(exc, program)) from exc
     return _ExecutedChild(process)

@@ -18,6 +18,7 @@ from certmongerd.core.model import Ca, Request
 from certmongerd.core.step import Context, Policy
 from certmongerd.runner.clock import Clock
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.marker import new_marker
 
 _log = logging.getLogger(__name__)
 
@@ -193,6 +194,7 @@ class Registry:
             policy=self.policy,
             ca=find_ca(self._ca_list, request.ca_name) if request.ca_name else None,
             cas=self._ca_list,
+            new_marker=new_marker(),
         )
 
     def unused_nickname(self) -> Nickname:

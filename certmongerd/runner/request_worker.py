@@ -18,6 +18,7 @@ from certmongerd.runner.registry import Registry, RequestEntry
 _log = logging.getLogger(__name__)
 
 _STORE_RETRY: Final = timedelta(seconds=10)
+_STOP_WITHIN_S: Final = 2.0
 _MOST_STEPS: Final = 64
 _SAVING: Final = frozenset(
     {
@@ -77,10 +78,13 @@ class RequestWorkers:
         entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
 
     async def stop(self, entry: RequestEntry) -> None:
-        """End the work on *entry*, and whatever it has started."""
+        """End the work on *entry*, and whatever it has started.
+
+        A key that is being made can only be thrown away once it is there: for that nobody is kept waiting long.
+        """
         if entry.worker is not None:
             entry.worker.cancel()
-            await asyncio.wait([entry.worker])
+            await asyncio.wait([entry.worker], timeout=_STOP_WITHIN_S)
 
     def deliver(self, entry: RequestEntry, event: Event) -> bool:
         """Let *event* happen to *entry*; False when its state refuses it."""
@@ -100,13 +104,14 @@ class RequestWorkers:
             step = machine.step(entry.request, event, self._registry.context(entry.request))
             if not step.accepted:
                 return False
+            if step.certificate_saved:
+                # As certmonger does: the announcement of what is in the certificate comes after this one.
+                self._registry.tell(lambda listener: listener.certificate_saved(entry.path))
             if not isinstance(step.action, Again):
                 self._set_action(entry, step.request, step.action)
                 self._remember(entry, before, cause)
-                self._announce_saved(entry, saved=step.certificate_saved)
                 return True
             self._registry.set_request(entry, step.request)
-            self._announce_saved(entry, saved=step.certificate_saved)
             event = Continue()
         raise RuntimeError("the request's states go round in a circle")
 
@@ -114,10 +119,6 @@ class RequestWorkers:
         happened = history_entry(before, cause, entry.request, self._registry.clock.now())
         if happened is not None:
             self._chronicler.add(entry, happened)
-
-    def _announce_saved(self, entry: RequestEntry, *, saved: bool) -> None:
-        if saved:
-            self._registry.tell(lambda listener: listener.certificate_saved(entry.path))
 
     def _set_action(self, entry: RequestEntry, request: Request, action: Idle | Wait | Effect) -> None:
         self._registry.set_request(entry, request)
@@ -134,7 +135,8 @@ class RequestWorkers:
     def _needs_hooks(entry: RequestEntry) -> bool:
         request = entry.request
         has_hooks = bool(request.pre_save.command or request.post_save.command)
-        return has_hooks and request.state in _SAVING and not isinstance(entry.action, Idle | Wait)
+        is_saving = request.state in _SAVING and not isinstance(entry.action, Idle | Wait)
+        return has_hooks and is_saving and not request.is_watching
 
     async def _work(self, entry: RequestEntry) -> None:
         try:

@@ -17,6 +17,7 @@ from certmongerd.core.effects import Submit
 from certmongerd.core.errors import (
     FailureKind,
     InvalidValue,
+    KeyMissing,
     KeyStoreError,
     LaunchError,
     QueryRefused,
@@ -28,6 +29,7 @@ from certmongerd.core.events import (
     Failed,
     Impossible,
     Issued,
+    KeyAbsent,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
@@ -191,7 +193,12 @@ class Submissions:
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
+    try:
+        key = store.private_key(
+            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+        )
+    except KeyMissing:
+        return KeyAbsent()
     try:
         certificate = sign(request.csr, key)
     except InvalidValue as error:

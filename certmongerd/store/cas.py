@@ -8,10 +8,15 @@ from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.store.certificates import CERTIFICATES
 from certmongerd.store.format import Record
 from certmongerd.store.table import Row, Table, row
-from certmongerd.store.values import CA_TYPE, DEFAULT_FLAG, EPOCH_SECONDS_IF_ANY, LIST, PEM, STRING
+from certmongerd.store.values import BOOLEAN, CA_TYPE, DEFAULT_FLAG, EPOCH_SECONDS_IF_ANY, LIST, PEM, STRING
 
 FIRST_SERIAL: Final = "01"
 """Next serial of an internal CA that never issued anything."""
+
+
+def _has_certs_to_save(ca: Ca) -> bool:
+    return ca.certs_to_save
+
 
 _ROWS: Final[tuple[Row[Ca], ...]] = (
     row("id", "id", STRING),
@@ -46,6 +51,8 @@ _ROWS: Final[tuple[Row[Ca], ...]] = (
     row("ca_encryption_cert", "encryption_cert", PEM),
     row("ca_encryption_issuer_cert", "encryption_issuer_cert", PEM),
     row("ca_encryption_cert_pool", "encryption_cert_pool", PEM),
+    row("ca_certs_to_save", "certs_to_save", BOOLEAN, when=_has_certs_to_save),
+    row("declared_by", "declared_by", STRING),  # certmonger does not know it, and forgets it
 )
 
 CA_TABLE: Final = Table(_ROWS, {})

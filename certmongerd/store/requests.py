@@ -17,10 +17,12 @@ from certmongerd.core.model import (
     CaCertLocations,
     CertificateFacts,
     CertStorage,
+    Deployment,
     Hook,
     KeyAlgorithm,
     KeyRecord,
     KeyStorage,
+    Notification,
     Request,
     ScepMessages,
     StorageType,
@@ -56,6 +58,10 @@ DEFAULT_EC_BITS: Final = 256
 
 def _has_inline_pin(request: Request) -> bool:
     return not request.key_storage.pin_file
+
+
+def _has_deploy_failures(request: Request) -> bool:
+    return request.deployment.failures > 0
 
 
 def _counts_next_submissions(request: Request) -> bool:
@@ -174,6 +180,15 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("root_cert_dbs", "ca_certs.root_dbs", LIST),
     row("other_root_cert_dbs", "ca_certs.other_root_dbs", LIST),
     row("other_cert_dbs", "ca_certs.other_dbs", LIST),
+    # certmonger does not know the following, and forgets them.
+    row("notification_method", "notification.method", STRING),
+    row("notification_destination", "notification.destination", STRING),
+    row("declared_by", "declared_by", STRING),
+    row("deploy_probe", "deployment.probe", STRING),
+    row("deploy_pre_save_error", "deployment.pre_save_error", STRING),
+    row("deploy_error", "deployment.error", STRING),
+    row("deploy_failures", "deployment.failures", INTEGER, when=_has_deploy_failures),
+    row("deploy_retry", "deployment.retry_at", TIME_IF_ANY),
 )
 
 _OLD_SPELLINGS: Final = {
@@ -198,6 +213,8 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "pre_save": Hook,
     "post_save": Hook,
     "ca_certs": CaCertLocations,
+    "notification": Notification,
+    "deployment": Deployment,
 }
 _BUILD: Final[Callable[..., Request]] = Request
 

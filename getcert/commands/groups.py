@@ -28,9 +28,13 @@ SAVING: Final = (
     (
         "before_command",
         "after_command",
+        "probe",
         "ca_file",
         "ca_dbdir",
+        "other_root_file",
+        "other_root_dbdir",
         "chain_file",
+        "chain_dbdir",
         "key_owner",
         "key_perms",
         "cert_owner",
@@ -38,6 +42,7 @@ SAVING: Final = (
         "nss_user",
     ),
 )
+NOTIFICATION: Final = ("Notifications, if not as configured", ("notification_method", "notification_destination"))
 WAITING: Final = ("Waiting", ("wait", "wait_timeout"))
 CHOSEN: Final[Groups] = (BY_ID, IN_DATABASE, IN_FILE)
 """The ways to choose an existing request."""

@@ -31,7 +31,9 @@ def run(context: Context) -> int:
             ca_path = client.find_ca(context.ca_name).path
             entries = [entry for entry in entries if entry.ca_path == ca_path]
         for entry in entries:
-            if parse_state(entry.status) not in _WAITING_STATES:
+            state = parse_state(entry.status)
+            is_undeployed = state is State.MONITORING and entry.is_stuck
+            if state not in _WAITING_STATES and not is_undeployed:
                 continue
             if client.command_request(entry.path, "refresh"):
                 context.tell(f"Request ID '{entry.nickname}' being refreshed.")

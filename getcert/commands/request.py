@@ -3,7 +3,7 @@
 from typing import Final
 
 from certmongerd.busapi.transport import Variant
-from getcert.commands.groups import ACCESS, FROM_CA, IN_DATABASE, IN_FILES, NAMES, SAVING, WAITING
+from getcert.commands.groups import ACCESS, FROM_CA, IN_DATABASE, IN_FILES, NAMES, NOTIFICATION, SAVING, WAITING
 from getcert.commands.waiting import wait_if_asked
 from getcert.context import Context
 from getcert.errors import CommandFailed, UsageError
@@ -22,6 +22,7 @@ GROUPS: Final[Groups] = (
     ("The CA", FROM_CA),
     ("The request", ("subject", *NAMES)),
     SAVING,
+    NOTIFICATION,
     WAITING,
 )
 HIDDEN: Final = ()

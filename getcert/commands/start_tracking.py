@@ -4,7 +4,7 @@ from typing import Final
 
 from certmongerd.busapi.transport import Variant
 from getcert.client import Client
-from getcert.commands.groups import ACCESS, BY_ID, FROM_CA, IN_DATABASE, IN_FILES, NAMES, SAVING, WAITING
+from getcert.commands.groups import ACCESS, BY_ID, FROM_CA, IN_DATABASE, IN_FILES, NAMES, NOTIFICATION, SAVING, WAITING
 from getcert.commands.request import read_key_file, storage_values
 from getcert.commands.waiting import wait_if_asked
 from getcert.context import Context
@@ -23,6 +23,7 @@ GROUPS: Final[Groups] = (
     ("The CA", FROM_CA),
     ("Names for renewals", NAMES),
     SAVING,
+    NOTIFICATION,
     WAITING,
 )
 HIDDEN: Final = ()

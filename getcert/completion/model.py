@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from certmongerd.core.usages import OBJECT_IDENTIFIERS
+from certmongerd.core.usages import KEY_USAGES, OBJECT_IDENTIFIERS
 from getcert.help import option_names
 from getcert.main import COMMANDS, PINNED_CAS
-from getcert.names import KEY_USAGES
 from getcert.options import OPTIONS, Kind, Option
 
 PROGRAM: Final = "getcert"
@@ -63,7 +62,7 @@ class CommandCompletion:
 
 
 _SUGGESTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "key_type": ("RSA", "EC"),
+    "key_type": ("RSA", "EC", "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"),
     "key_usage": KEY_USAGES,
     "extended_key_usage": tuple(name for name in OBJECT_IDENTIFIERS if "kp-" in name.lower() or "-KP" in name),
 }

@@ -31,7 +31,7 @@ from certmongerd.pki.issue import (
     key_identifier,
 )
 from certmongerd.pki.keys import generate_private_key, spki_of_key
-from certmongerd.store.files import write_durably
+from certmongerd.store.files import TEMPORARY_PREFIX, write_durably
 
 NAME: Final = "Local Signing Authority"
 _COMMON_NAME: Final = "2.5.4.3"
@@ -157,7 +157,8 @@ class Authority:
         """Replace one of the files."""
         path = self.directory / name
         try:
-            write_durably(path, data)
+            # The lock is held, so the name is free; and what a killed helper left is overwritten by the next one.
+            write_durably(path, data, temporary_name=f"{TEMPORARY_PREFIX}{name}.tmp")
         except OSError as exc:
             raise Unreachable(f"{path} cannot be written: {exc.strerror}") from exc
 

@@ -3,23 +3,33 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from fakes.request_world import NOW as BEGIN
+from fakes.request_world import PLAIN_CA, monitored
 
+from certmongerd.core.simulation import Assumptions, Outage, simulate
+from certmongerd.core.states import State
+from certmongerd.core.step import Policy
+from certmongerd.runner.simulation import forecast_document
 from getcert.documents import (
     ca_document,
     cas_document,
     days_left,
+    history_document,
     request_document,
     requests_document,
     status_document,
     time_of,
 )
-from getcert.entries import CaEntry, Properties, RequestEntry
+from getcert.entries import CaEntry, HistoryEntry, Properties, RequestEntry
 from getcert.rendering import render
 
+DAY = timedelta(days=1)
 DESCRIPTION = (Path(__file__).parent.parent.parent / "docs" / "getcert-output.md").read_text()
 NOT_BEFORE, NOT_AFTER, NOW = 1705320000, 1736856000, 1734436801.5
 VALUES: Mapping[str, object] = {
@@ -50,6 +60,16 @@ DOCUMENTS = {
     "list": requests_document((request_document(REQUEST, CA, NOW), request_document(NEW_REQUEST, None, NOW)), total=3),
     "list-cas": cas_document((ca_document(CA, kind="EXTERNAL", serial="", config_path="/f"),)),
     "status": status_document(REQUEST, 0),
+    "history": history_document("wéb", [HistoryEntry(NOT_BEFORE, "unreachable", "CA_UNREACHABLE", 2, "nö", NOT_AFTER)]),
+    "simulate": forecast_document(
+        simulate(
+            [monitored(), replace(monitored(), state=State.NEED_GUIDANCE)],
+            [PLAIN_CA],
+            Policy(),
+            BEGIN,
+            Assumptions(until=BEGIN + 800 * DAY, outages=(Outage(begin=BEGIN + 300 * DAY, end=BEGIN + 400 * DAY),)),
+        )
+    ),
 }
 
 

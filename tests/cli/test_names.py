@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certmongerd.core.usages import KEY_USAGES
 from getcert.errors import CommandFailed
 from getcert.names import (
-    KEY_USAGES,
     key_usage_bits,
     key_usage_names,
     object_identifier,

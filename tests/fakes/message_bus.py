@@ -47,10 +47,10 @@ SYSTEM_BUS_CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-
 class Bus:
     """A dbus-daemon of our own, without services it could start."""
 
-    def __init__(self, folder: Path, configuration_text: str = BUS_CONFIGURATION) -> None:
+    def __init__(self, folder: Path, configuration_text: str = BUS_CONFIGURATION, policy_of: Path = POLICY) -> None:
         socket = folder / "bus"
         configuration, policy = folder / "bus.conf", folder / "policy.conf"
-        shutil.copy(POLICY, policy)
+        shutil.copy(policy_of, policy)
         configuration.write_text(configuration_text.format(socket=socket, policy=policy))
         self.address = f"unix:path={socket}"
         self._process = subprocess.Popen(
@@ -69,7 +69,7 @@ class Bus:
 
 
 class SystemBus(Bus):
-    """One of type "system", with the installed policy; its clients have to be root."""
+    """One of type "system", with the installed policy, or that of another package; its clients have to be root."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, SYSTEM_BUS_CONFIGURATION)
+    def __init__(self, folder: Path, policy_of: Path = POLICY) -> None:
+        super().__init__(folder, SYSTEM_BUS_CONFIGURATION, policy_of)

@@ -46,6 +46,7 @@ from certmongerd.core.events import (
     Event,
     Failed,
     HookEnded,
+    HookFailed,
     Impossible,
     Issued,
     KeyAbsent,
@@ -104,22 +105,23 @@ SUBMIT_RESULTS: Final[tuple[Event, ...]] = (
     NeedScepMessages(were_given=True),
     NeedKeyPair(),
     Impossible("no way"),
+    KeyAbsent(),
     *FAILURES,
 )
 RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     ReadKey: READ_KEY_RESULTS,
     ReadCert: READ_CERT_RESULTS,
     GenerateKey: GENERATE_RESULTS,
-    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), Impossible("bad subject"), *FAILURES),
+    BuildCsr: (CsrBuilt(csr="CSR", spkac="SPKAC"), KeyAbsent(), Impossible("bad subject"), *FAILURES),
     BuildScep: (
         ScepBuilt(messages=fresh_messages()),
         *(ScepImpossible(obstacle=obstacle, reason="no") for obstacle in ScepObstacle),
         *FAILURES,
     ),
     Submit: SUBMIT_RESULTS,
-    RunPreSave: (HookEnded(), *FAILURES),
-    RunPostSave: (HookEnded(), *FAILURES),
-    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), *FAILURES),
+    RunPreSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
+    RunPostSave: (HookEnded(), HookFailed("exit status 1"), *FAILURES),
+    SaveCert: (CertSaved(key_swapped=False), CertSaved(key_swapped=True), KeyAbsent(), *FAILURES),
     SaveCaCerts: (CaCertsSaved(), *FAILURES),
     Notify: (Notified(), *FAILURES),
     AskRenewalInfo: (
@@ -164,8 +166,13 @@ def contexts() -> Iterator[Context]:
         challenge_password_otp=True,
         default_ca=CaName("plain"),
     )
-    for ca, policy in ((None, strict), (ADVISING_CA, Policy()), (PLAIN_CA, Policy()), (SCEP_CA, strict)):
-        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS)
+    for ca, policy, marker in (
+        (None, strict, ""),
+        (ADVISING_CA, Policy(), "IjKlMnOp"),
+        (PLAIN_CA, Policy(), "IjKlMnOp"),
+        (SCEP_CA, strict, "IjKlMnOp"),
+    ):
+        yield Context(now=NOW, policy=policy, ca=ca, cas=CAS, new_marker=marker)
 
 
 CONTEXTS: Final = tuple(contexts())

@@ -252,7 +252,7 @@ class World:
         """Let the present delay pass and settle; returns the delay."""
         assert isinstance(self.action, Wait)
         delay = self.action.delay
-        self.now = max(self.now, self.due)
+        self.now = max(self.now, self.due).replace(microsecond=0)  # as the engine's clock tells it
         self.happen(TimerFired())
         return delay
 
@@ -268,7 +268,7 @@ class World:
 
     def restart(self) -> None:
         """As after a restart of the daemon: only what is stored is left."""
-        self.request = replace(self.request, attempts=0, demands=0)
+        self.request = replace(self.request, attempts=0, demands=0, next_attempt=None, is_watching=False)
         self.happen(Begin())
 
     def issue(

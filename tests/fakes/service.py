@@ -12,6 +12,7 @@ from certmongerd.core.errors import QueryRefused, StateStoreError
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.model import Ca, KeyAlgorithm, Request
+from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 
 
@@ -28,9 +29,12 @@ class FakeService:
         self.restarted: list[ObjectPath] = []
         self.refetched: list[ObjectPath] = []
         self.queries: list[ScepQuery] = []
+        self.assumed: list[Assumptions] = []
         self.gate: asyncio.Event | None = None
         """When set, coroutines that change something wait for it."""
         self.failure: Exception | None = None
+        self.forgetful = False
+        """Whether challenge passwords serve once only."""
         """When set, coroutines that change something raise it."""
 
     def requests(self) -> Mapping[ObjectPath, Request]:
@@ -50,6 +54,9 @@ class FakeService:
 
     def key_size(self, asked: KeyAlgorithm) -> int:
         return 521 if asked is KeyAlgorithm.EC else 2048
+
+    def forgets_challenges(self) -> bool:
+        return self.forgetful
 
     def notification(self) -> tuple[str, str]:
         return "SYSLOG", "daemon.notice"
@@ -109,6 +116,10 @@ class FakeService:
                 at=now, event="unreachable", state=state, attempts=2, error="no", due=now + timedelta(minutes=1)
             ),
         )
+
+    async def simulate(self, assumptions: Assumptions) -> str:
+        self.assumed.append(assumptions)
+        return "{}"
 
     async def query_scep(self, path: ObjectPath, query: ScepQuery) -> str:
         del path

@@ -145,6 +145,13 @@ class NssKeyStore:
     def sweep_leftovers(self, location: str) -> None:
         """Nothing: the database's own transactions leave none."""
 
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Nothing: the exchange is one transaction, or is repeated."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """No file."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class _DatabaseKey:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from daemon_under_test import BIN, DaemonUnderTest, assert_pair, openssl
+from daemon_under_test import BIN, DaemonUnderTest, assert_pair, openssl, wait_until
 
 MakeDaemon = Callable[..., DaemonUnderTest]
 
@@ -28,20 +28,6 @@ def check(daemon: DaemonUnderTest) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-def reload(daemon: DaemonUnderTest) -> None:
-    """SIGHUP, and wait until it had its effect."""
-    before = daemon.log.read_text().count("read again")
-    daemon.hang_up()
-    wait_until(lambda: daemon.log.read_text().count("read again") > before)
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_type_and_size_of_keys_are_configured(make_daemon: MakeDaemon) -> None:
@@ -109,7 +95,7 @@ def test_thresholds_that_were_changed_count_at_once_for_what_is_watched(make_dae
     assert daemon.request("it", ca="SelfSign").returncode == 0
     assert daemon.shown("why", "it")["next attempt"] == ends_before(daemon, 1)
     daemon.configure("[renewal]\nspread = no\n[defaults]\nenroll_ttls = 30d\n[selfsign]\nvalidity_period = 100d\n")
-    reload(daemon)
+    daemon.reload()
     assert daemon.shown("why", "it")["next attempt"] == ends_before(daemon, 30)
 
 
@@ -161,7 +147,7 @@ def test_a_configuration_that_became_unreadable_changes_nothing(make_daemon: Mak
     path = daemon.root / "config" / "certmonger.conf"
     path.unlink()
     path.mkdir()
-    reload(daemon)
+    daemon.reload()
     assert "the settings stay as they are" in daemon.log.read_text()
     assert daemon.request("it", ca="SelfSign").returncode == 0
     assert public_key(daemon, "it") == (ec.EllipticCurvePublicKey, 256)

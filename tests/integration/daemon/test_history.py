@@ -1,5 +1,6 @@
 """`getcert history` with a real daemon: through failures, restarts and removal."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -29,6 +30,9 @@ def test_an_enrolment_is_told_from_its_beginning(daemon: DaemonUnderTest) -> Non
     assert turns[0] == "begin: NEWLY_ADDED_READING_KEYINFO"
     assert "csr-built: SUBMITTING" in turns
     assert turns[-1].startswith("notified: MONITORING, next attempt ")
+    document = json.loads(daemon.getcert("history", "-i", "told", "--output", "json").stdout)
+    shown = [f"{entry['event']}: {entry['status']}" for entry in document["history"]]
+    assert [turn.partition(",")[0] for turn in turns] == shown
 
 
 def test_what_the_ca_said_stays_after_a_restart(make_daemon: Callable[..., DaemonUnderTest]) -> None:

@@ -72,6 +72,10 @@ def test_a_socket_tells_about_requests_cas_and_helpers(make_daemon: MakeDaemon, 
 def test_a_loopback_port_serves_them_too(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon("", "--metrics", "127.0.0.1:0")
     daemon.start()
+    deadline = time.monotonic() + 10
+    while "Metrics are served at" not in daemon.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     line = next(line for line in daemon.log.read_text().splitlines() if "Metrics are served at" in line)
     told = read(http.client.HTTPConnection("127.0.0.1", int(line.rpartition(":")[2]), timeout=10))
     assert "certmongerd_info" in told

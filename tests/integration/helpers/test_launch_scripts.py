@@ -41,7 +41,18 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-@pytest.mark.parametrize("name", ["acme-submit", "est-submit", "ipa-submit", "local-submit", "scep-submit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acme-submit",
+        "dogtag-ipa-renew-agent-submit",
+        "dogtag-submit",
+        "est-submit",
+        "ipa-submit",
+        "local-submit",
+        "scep-submit",
+    ],
+)
 def test_the_scripts_are_executable_and_alike(name: str) -> None:
     script = PACKAGE / "bin" / name
     assert script.stat().st_mode & 0o777 == 0o755

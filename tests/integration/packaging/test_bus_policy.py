@@ -4,16 +4,16 @@ import grp
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from daemon_under_test import DaemonUnderTest
+from fakes.message_bus import SYSTEM_BUS_CONFIGURATION, Bus
 
 from certmongerd.api import (
     BUS_NAME,
@@ -21,7 +21,6 @@ from certmongerd.api import (
     DBUS_NAME,
     DBUS_PATH,
     INTROSPECTABLE_INTERFACE,
-    OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     ROOT_INTERFACE,
     ROOT_PATH,
@@ -32,31 +31,7 @@ from certmongerd.busapi.transport import Variant
 PROJECT = Path(__file__).parents[3]
 AS_ANOTHER = PROJECT / "tests" / "cli" / "as_another_user.py"
 READERS = PROJECT / "dbus" / "readers.conf.example"
-POLICY = PROJECT / "dbus" / "org.fedorahosted.certmonger.conf"
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus"/>
-  </policy>
-  <include>{policy}</include>
-  <include>{readers}</include>
-</busconfig>
-"""
 STRANGER = pwd.getpwnam("nobody")
 READER = pwd.getpwnam("mail")
 READERS_GROUP = grp.getgrgid(READER.pw_gid).gr_name
@@ -82,66 +57,30 @@ def acting_as(user: pwd.struct_passwd) -> Iterator[None]:
         os.setegid(0)
 
 
-@contextmanager
-def running(*argv: str, environment: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
 def connect(address: str) -> BlockingConnection:
     connection = BlockingConnection.connect(address, timeout_s=10)
     connection.hello()
     return connection
 
 
-def owns_the_name(address: str) -> bool:
-    with connect(address) as connection:
-        return connection.call(DBUS_NAME, DBUS_PATH, DBUS_NAME, "NameHasOwner", "s", (BUS_NAME,)) == (True,)
-
-
-def wait_until(is_true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not is_true():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.02)
-
-
-def is_listening(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
-
-
 @pytest.fixture(scope="module")
-def bus(as_root: None) -> Iterator[str]:
+def bus(as_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a bus of type system with our policy, and the daemon on it."""
     root = Path(tempfile.mkdtemp(prefix="policy-"))
     root.chmod(0o755)
-    path, config = root / "socket", root / "bus.conf"
-    shutil.copy(POLICY, root / "policy.conf")
     readers = READERS.read_text().replace('group="certmonger-readers"', f'group="{READERS_GROUP}"')
     (root / "readers.conf").write_text(readers)
-    config.write_text(BUS_CONFIG.format(socket=path, policy=root / "policy.conf", readers=root / "readers.conf"))
-    address = f"unix:path={path}"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(root), "DBUS_SYSTEM_BUS_ADDRESS": address}
-    environment["CERTMONGER_SYSTEM_LOCK_FILE"] = str(root / "lock")
-    for name in ("CONFIG", "REQUESTS", "CAS", "LOCAL_CA"):
-        (root / name).mkdir()
-        environment[f"CERTMONGER_{name}_DIR"] = str(root / name)
-    (root / "CONFIG" / "certmonger.conf").write_text(f"[access]\nreader_group = {READERS_GROUP}\n")
-    bus_argv = ("dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile")
-    daemon_argv = (str(Path(sys.executable).with_name("certmongerd")), "-S", "-n")
-    logs = root / "bus.log", root / "daemon.log"
-    with running(*bus_argv, environment=environment, log=logs[0]) as bus_process:
-        wait_until(lambda: is_listening(path), bus_process, logs[0])
-        with running(*daemon_argv, environment=environment, log=logs[1]) as daemon:
-            wait_until(lambda: owns_the_name(address), daemon, logs[1])
-            yield address
+    include = f"<include>{root}/readers.conf</include>\n</busconfig>"
+    system_bus = Bus(root, SYSTEM_BUS_CONFIGURATION.replace("</busconfig>", include))
+    daemon = DaemonUnderTest(
+        tmp_path_factory.mktemp("daemon"),
+        f"[access]\nreader_group = {READERS_GROUP}\n",
+        system_bus_address=system_bus.address,
+    )
+    daemon.start()
+    yield system_bus.address
+    daemon.close()
+    system_bus.stop()
     shutil.rmtree(root)
 
 
@@ -203,7 +142,7 @@ def test_members_of_the_readers_group_may_list_and_change_nothing(bus: str) -> N
     with acting_as(READER):
         reader = connect(bus)
     with reader, connect(bus) as root:
-        assert reader.call(BUS_NAME, ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
+        assert reader.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "get_known_cas")
         (ca,) = reader.call(BUS_NAME, ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", ("local",))
         for path, interface, member, signature, arguments in (
             (ROOT_PATH, ROOT_INTERFACE, "remove_known_ca", "o", (ca,)),

@@ -79,6 +79,8 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
         "/usr/lib/certmonger/scep-submit",
         "/usr/lib/certmonger/local-submit",
         "/usr/lib/certmonger/ipa-submit",
+        "/usr/lib/certmonger/dogtag-submit",
+        "/usr/lib/certmonger/dogtag-ipa-renew-agent-submit",
         "/usr/lib/certmonger/certmonger-session",
         "/lib/systemd/system/certmonger.service",
         "/usr/share/man/man1/getcert-request.1.gz",

@@ -43,6 +43,20 @@ async def test_a_hook_that_takes_too_long_is_stopped(launcher: Launcher) -> None
     assert "time limit" in outcome.reason
 
 
+async def test_what_a_hook_prints_is_kept_in_its_order_and_bounded(launcher: Launcher) -> None:
+    script = "yes noise | head -c 3000000; echo one; echo two >&2; echo three; exit 1"
+    outcome = await run_hook(launcher, Hook(command=f"sh -c '{script}'", uid=OWN_UID), ENV, 60)
+    lines = outcome.output_tail.splitlines()
+    assert lines[-3:] == ["one", "two", "three"]
+    assert len(lines) <= 20
+    assert outcome.reason == '"sh" ended with status 1: one / two / three'
+
+
+async def test_a_hook_works_where_the_daemon_does(launcher: Launcher) -> None:
+    outcome = await run_hook(launcher, Hook(command="pwd", uid=OWN_UID), ENV, 30)
+    assert outcome.output_tail == os.getcwd()
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [

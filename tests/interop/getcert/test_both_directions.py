@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from daemon_under_test import BIN, DaemonUnderTest, assert_pair
-from fakes.message_bus import Bus, SystemBus
+from fakes.message_bus import POLICY, Bus, SystemBus
 
 OURS, DEBIANS = "ours", "Debian's"
 SESSION, SYSTEM, PRIVATE = "session bus", "system bus", "private socket"
+DEBIANS_POLICY = Path("/etc/dbus-1/system.d/certmonger.conf")
+"""Lets root call certmonger's own interfaces only: no ObjectManager, no Peer."""
 OPTIONS = {SESSION: ("-s",), SYSTEM: ("-S",), PRIVATE: ()}
 
 
@@ -27,7 +29,8 @@ def debians(program: str, folder: str) -> str:
 
 @contextmanager
 def started(make: pytest.TempPathFactory, program: str, kind: str) -> Iterator[DaemonUnderTest]:
-    bus = Bus(make.mktemp("bus")) if kind == SESSION else SystemBus(make.mktemp("bus"))
+    folder = make.mktemp("bus")
+    bus = Bus(folder) if kind == SESSION else SystemBus(folder, POLICY if "certmongerd" in program else DEBIANS_POLICY)
     under_test = DaemonUnderTest(
         make.mktemp("daemon"),
         program=program,
@@ -71,7 +74,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], DaemonUnderTest]]:
-    """Of each program one daemon on a session bus and one on a system bus with the installed policy."""
+    """Of each program one daemon on a session bus and one on a system bus with the policy that comes with it."""
     assert os.geteuid() == 0, "the system bus lets root only call the daemon: run these tests as root"
     programs = {OURS: str(BIN / "certmongerd"), DEBIANS: debians("certmonger", "/usr/sbin")}
     with (

@@ -41,6 +41,7 @@ def tracked(nickname: str, directory: Path, state: State = State.MONITORING) -> 
         state=state,
         key_storage=KeyStorage(type=StorageType.FILE, location=str(directory / "k.pem"), perms=0o640),
         cert_storage=CertStorage(type=StorageType.FILE, location=str(directory / "c.pem")),
+        declared_by="certmonger.conf.d",
         template=Template(subject='CN=a,O="B, C"', hostname=("a.example.org", "b\\,c"), ip_address=("192.0.2.1",)),
         ca_name=CaName("ours"),
         autorenew=False,

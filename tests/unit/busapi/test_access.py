@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+from dataclasses import replace
 
 import pytest
 from fakes.caller import Client, Recorder, s
@@ -28,7 +29,7 @@ from certmongerd.busapi.manager import MANAGER
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
-from certmongerd.core.ids import CaName
+from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca
 
 NOBODY = pwd.getpwnam("nobody")
@@ -66,6 +67,9 @@ async def objects(client: Client, service: FakeService, with_key: dict[str, Vari
     """One object of each interface, the request with a PIN and a challenge password."""
     secrets = {"KEY_PIN": s("the pin"), "template-challenge-password": s("the challenge")}
     request = await client.add(with_key | secrets)
+    await service.change_request(
+        ObjectPath(request), lambda known: replace(known, csr="a signing request"), restart=False
+    )
     ca = await service.add_ca(Ca(id=CaName("c"), external_helper="/bin/true"))
     return {
         ROOT_INTERFACE: ROOT_PATH,
@@ -79,7 +83,7 @@ CHANGING = {(ROOT_INTERFACE, name) for name in ("add_known_ca", "add_request", "
     (REQUEST_INTERFACE, name) for name in ("modify", "rekey", "resubmit", "refresh")
 }
 CHANGING |= {(CA_INTERFACE, "refresh")}
-TELLING_SECRETS = {(REQUEST_INTERFACE, "get_key_pin")}
+TELLING_SECRETS = {(REQUEST_INTERFACE, "get_key_pin"), (REQUEST_INTERFACE, "get_csr_data")}
 TALKING_TO_SERVERS = {(EXTENDED_REQUEST_INTERFACE, "get_crl"), (EXTENDED_REQUEST_INTERFACE, "get_cert")}
 FOR_MASTERS = sorted(CHANGING | TELLING_SECRETS | TALKING_TO_SERVERS)
 INTERFACES = (MANAGER, REQUEST, CA, EXTENDED_REQUEST)
@@ -105,18 +109,21 @@ async def test_a_reader_may_call_what_changes_nothing_and_tells_no_secret(
 
 async def test_a_reader_sees_no_secret_anywhere(reader: Client, client: Client, objects: dict[str, str]) -> None:
     request = objects[REQUEST_INTERFACE]
-    for name in ("key-pin", "template-challenge-password"):
+    for name in ("key-pin", "template-challenge-password", "csr"):
         error, body = await reader.error(request, PROPERTIES_INTERFACE, "Get", "ss", (REQUEST_INTERFACE, name))
         assert (error, name in str(body)) == (ERROR_ACCESS_DENIED, True)
     for everything in (
         await reader.get_all(request),
         await reader.call(request, PROPERTIES_INTERFACE, "getAll", "s", (REQUEST_INTERFACE,)),
-        await reader.call(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects"),
         await reader.call(request, EXTENDED_REQUEST_INTERFACE, "explain"),
     ):
         assert "the pin" not in str(everything)
         assert "the challenge" not in str(everything)
+    assert "csr" not in await reader.get_all(request)
+    error, _ = await reader.error(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
+    assert error == ERROR_ACCESS_DENIED
     assert await client.get(request, "key-pin") == "the pin"
+    assert await client.get(request, "csr") == "a signing request"
 
 
 async def test_a_reader_may_set_no_property(reader: Client, service: FakeService, objects: dict[str, str]) -> None:

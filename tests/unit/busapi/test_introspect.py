@@ -10,6 +10,7 @@ from fakes.service import FakeService
 
 from certmongerd.api import (
     EXTENDED_CA_INTERFACE,
+    EXTENDED_MANAGER_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
     INTROSPECTABLE_INTERFACE,
     OBJECT_MANAGER_INTERFACE,
@@ -21,7 +22,13 @@ from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca
 
 RECORDED: Final = Path(__file__).parents[2] / "data" / "introspection"
-ADDITIONS: Final = {OBJECT_MANAGER_INTERFACE, PEER_INTERFACE, EXTENDED_CA_INTERFACE, EXTENDED_REQUEST_INTERFACE}
+ADDITIONS: Final = {
+    OBJECT_MANAGER_INTERFACE,
+    PEER_INTERFACE,
+    EXTENDED_CA_INTERFACE,
+    EXTENDED_REQUEST_INTERFACE,
+    EXTENDED_MANAGER_INTERFACE,
+}
 
 
 async def introspected(client: Client, path: str) -> str:

@@ -1,6 +1,7 @@
-"""GetManagedObjects without the library writes and reads what the library would."""
+"""Without the library, GetManagedObjects and GetAll are written and read as the library would."""
 
 import contextlib
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from certmongerd.busapi.marshal import (
     MANAGED_OBJECTS,
+    PROPERTIES,
     Marshalled,
     NotReadable,
     ObjectsWriter,
     PropertyWriter,
+    marshal_properties,
     read_managed_objects,
+    read_properties,
 )
 from certmongerd.busapi.transport import Decoder, MessageKind, Variant, WireMessage, encode
 
@@ -78,6 +82,16 @@ def test_what_the_library_writes_is_read(content: Objects) -> None:
     assert read == reply(content)
 
 
+@given(st.dictionaries(names, variants, max_size=6))
+@pytest.mark.usefixtures("library")
+def test_properties_alone_are_written_and_read_alike(content: dict[str, Variant]) -> None:
+    alone = replace(reply(content), signature=PROPERTIES)
+    marshalled = replace(alone, body=(marshal_properties(partial(append_all, properties=content)),))
+
+    assert Decoder().feed(encode(marshalled)) == [alone]
+    assert Decoder(is_from_bus=True).feed(encode(alone)) == [alone]
+
+
 @pytest.mark.usefixtures("library")
 def test_types_that_are_not_handled_are_left_to_the_library() -> None:
     content = {"/a": {"i.f": {"name": Variant("s", "a"), "map": Variant("a{sv}", {"k": Variant("u", 3)})}}}
@@ -97,3 +111,5 @@ def test_text_no_bus_would_accept_is_made_acceptable() -> None:
 def test_random_bytes_are_not_readable_and_nothing_worse(data: bytes) -> None:
     with contextlib.suppress(NotReadable):
         read_managed_objects(data, Variant)
+    with contextlib.suppress(NotReadable):
+        read_properties(data, Variant)

@@ -69,3 +69,12 @@ def test_an_installed_helper_of_certmonger_is_used() -> None:
     command = "/usr/lib/certmonger/scep-submit -u x"
 
     assert resolve_helper(command, OURS, lambda _: True) == command
+
+
+def test_a_helper_behind_freeipas_guard_is_replaced_too() -> None:
+    guard = "/usr/libexec/certmonger/ipa-server-guard"
+    command = f"{guard} /usr/libexec/certmonger/ipa-submit -v"
+    there = {guard, f"{OURS}/ipa-submit"}
+    assert resolve_helper(command, OURS, there.__contains__) == f"{guard} {OURS}/ipa-submit -v"
+    assert resolve_helper(command, OURS, {guard}.__contains__) == command
+    assert resolve_helper(guard, OURS, there.__contains__) == guard

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.config.durations import Duration
-from certmongerd.config.load import MAXIMUM_SIZE, load_settings, parse_settings
-from certmongerd.config.settings import DEFAULT_TTLS, NotificationMethod, Settings
+from certmongerd.config.files import MAXIMUM_SIZE
+from certmongerd.config.load import load_settings, parse_settings
+from certmongerd.config.settings import DEFAULT_TTLS, MailSettings, MailTls, NotificationMethod, Settings
 from certmongerd.core.model import KeyAlgorithm
 
 DAY = Duration(seconds=86400)
@@ -33,6 +34,18 @@ nss_ca_trust = C,,
 nss_other_trust = ,P,
 max_key_use_count = 3
 max_key_lifetime = 1y
+
+[mail]
+from = certs@example.org
+sendmail = /usr/lib/sendmail
+smtp_server = mail.example.org:587
+smtp_tls = TLS
+smtp_ca_file = /etc/ca.pem
+smtp_user = certs
+smtp_password_file = /etc/password
+
+[declarations]
+prune = yes
 
 [helpers]
 submit_timeout = 2m
@@ -88,6 +101,16 @@ def test_everything_that_can_be_set() -> None:
         selfsign_populate_unique_id=True,
         local_validity=DAY,
         challenge_password_otp=True,
+        prune_declared=True,
+        mail=MailSettings(
+            sender="certs@example.org",
+            sendmail="/usr/lib/sendmail",
+            smtp_server=("mail.example.org", 587),
+            smtp_tls=MailTls.TLS,
+            smtp_ca_file="/etc/ca.pem",
+            smtp_user="certs",
+            smtp_password_file="/etc/password",
+        ),
     )
 
 
@@ -235,6 +258,31 @@ def test_unusable_elements_of_ttls_are_reported() -> None:
 
     assert settings.enroll_ttls == (DAY,)
     assert "never" in problems[0][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "server", "tls"),
+    [
+        ("smtp_server=localhost", ("localhost", 25), MailTls.NO),
+        ("smtp_server=[::1]:587", ("::1", 587), MailTls.STARTTLS),
+        ("smtp_server=192.0.2.1:465", ("192.0.2.1", 465), MailTls.TLS),
+        ("smtp_server=a:587\nsmtp_tls=no", ("a", 587), MailTls.NO),
+    ],
+)
+def test_the_port_of_a_mail_server_says_how_it_is_protected(text: str, server: tuple[str, int], tls: MailTls) -> None:
+    mail = settings_of(f"[mail]\n{text}\n").mail
+
+    assert (mail.smtp_server, mail.tls) == (server, tls)
+
+
+@pytest.mark.parametrize(
+    "line", ["smtp_server=a b", "smtp_server=a:0", "smtp_server=::1", "sendmail=mail", "smtp_tls=x"]
+)
+def test_what_no_mail_can_be_sent_with_is_reported(line: str) -> None:
+    settings, problems = parse_settings(f"[mail]\n{line}\n")
+
+    assert settings == Settings()
+    assert [number for number, _ in problems] == [2]
 
 
 @pytest.mark.parametrize("text", ["1M", "0", "soon", "-3"])

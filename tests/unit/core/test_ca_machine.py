@@ -203,6 +203,17 @@ def test_changed_certificates_are_saved_between_the_ca_s_commands() -> None:
     assert not wakes
 
 
+def test_certificates_that_never_reached_their_files_are_saved_after_the_next_fetch() -> None:
+    fetched_once = fetched(Phase.CERTS, EMPTY[Phase.CERTS])
+    assert fetched_once.ca.certs_to_save  # and on disk together with the certificates; then the daemon is killed
+    again = Fetched(data=EMPTY[Phase.CERTS], not_afters=ENDS)
+    outcome = step_phase(fetched_once.ca, Phase.CERTS, REFRESHING, again, NOW)
+    assert outcome.record.state is P.NEED_TO_SAVE_DATA
+    saved = step_phase(outcome.ca, Phase.CERTS, PhaseRecord(state=P.SAVED_DATA), GoOn(), NOW)
+    assert not saved.ca.certs_to_save
+    assert step_phase(saved.ca, Phase.CERTS, REFRESHING, again, NOW).action is PhaseAction.REST
+
+
 def test_without_commands_saving_goes_straight_on() -> None:
     saving = step_phase(FULL, Phase.CERTS, PhaseRecord(state=P.NEED_TO_SAVE_DATA), GoOn(), NOW)
     assert saving.record.state is P.START_SAVING_DATA

@@ -108,3 +108,12 @@ def test_a_certificate_without_a_key_is_not_renewed_and_says_so() -> None:
 )
 def test_the_rule_of_a_renewal_names_the_threshold(life: timedelta, words: str) -> None:
     assert words in dict(explain(monitored(SCEP_CA, facts_of(life=life)), CONTEXT))["rule"]
+
+
+def test_an_overdue_renewal_says_that_it_is_put_off() -> None:
+    late = Context(now=NOW + timedelta(days=360), ca=SCEP_CA, cas=(SCEP_CA,))
+    soon = late.now + timedelta(minutes=20)
+    overdue = replace(monitored(SCEP_CA), last_need_enroll_check=NOW, next_attempt=soon)
+    facts = dict(explain(overdue, late))
+    assert facts["next attempt"] == "2030-12-27 12:20:00 UTC"
+    assert "up to an hour" in facts["rule"]

@@ -64,12 +64,25 @@ WORK: Final[dict[State, Effect | type[Effect]]] = {
 }
 """The one effect of each state that has work to do."""
 
-ONLY_WAITING: Final = frozenset({S.CA_WORKING, S.CA_UNREACHABLE, S.CA_UNCONFIGURED, S.NEED_SCEP_ENCRYPTION_CERT})
+ONLY_WAITING: Final = frozenset(
+    {
+        S.CA_WORKING,
+        S.CA_UNREACHABLE,
+        S.CA_UNCONFIGURED,
+        S.NEED_SCEP_ENCRYPTION_CERT,
+        S.NEED_CERTSAVE_PERMS,
+        S.NEED_CERTSAVE_PIN,
+        S.NEED_CERTSAVE_TOKEN,
+        S.NEED_CA_CERT_SAVE_PERMS,
+        S.NEED_ONLY_CA_CERT_SAVE_PERMS,
+    }
+)
 MAY_WAIT: Final = ONLY_WAITING | {
     S.NEED_KEY_PAIR,
     S.NEED_KEYINFO,
     S.NEED_CSR,
     S.NEED_SCEP_DATA,
+    S.NEED_TO_SAVE_CERT,
     S.START_SAVING_CERT,
     S.NEED_TO_SAVE_CA_CERTS,
     S.MONITORING,

@@ -107,7 +107,7 @@ def test_each_kind_of_failure_has_its_state_and_its_reason_is_kept(state: State)
 @pytest.mark.parametrize(
     ("state", "expected"),
     [
-        (S.PRE_SAVE_CERT, S.START_SAVING_CERT),
+        (S.PRE_SAVE_CERT, S.NEED_TO_SAVE_CERT),
         (S.POST_SAVED_CERT, S.NEED_TO_NOTIFY_ISSUED_SAVED),
         (S.NOTIFYING_ISSUED_SAVED, S.MONITORING),
         (S.NOTIFYING_REJECTION, S.CA_REJECTED),

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from certmongerd.core.effects import GenerateKey, Submit, Wait
-from certmongerd.core.events import Event, NeedKeyPair, Rekey, Resubmit, Unreachable
+from certmongerd.core.events import Begin, Event, NeedKeyPair, Rekey, Resubmit, Unreachable
 from certmongerd.core.ids import Nickname
 from certmongerd.core.states import State
 from certmongerd.core.step import Policy
@@ -133,6 +133,38 @@ def test_requests_that_wait_for_one_ca_do_not_all_ask_at_once() -> None:
         later = [at for at in submissions(worlds) if at > NOW + DAY]
         simultaneous = max(Counter(later).values())
         assert simultaneous <= 3 if worlds is spread else simultaneous == 5
+
+
+def test_renewals_that_came_due_while_the_daemon_did_not_run_are_spread_over_an_hour() -> None:
+    spread = fleet(60, reachable_except(NOW, NOW, YEAR), Policy(spread_seed="host"))
+    at_once = fleet(3, reachable_except(NOW, NOW, YEAR), Policy())
+    start = NOW + YEAR - 10 * DAY
+    for world in (*spread, *at_once):
+        world.now = start
+        world.restart()
+        assert world.request.next_attempt is not None or world.issued
+        # Neither notices nor further starts put it off any more.
+        world.live(10 * MINUTE)
+        planned = world.request.next_attempt
+        world.happen(Begin())
+        assert world.issued or world.request.next_attempt == planned
+        world.live(HOUR)
+        assert world.issued == 1
+    assert start <= min(submissions(spread)) < max(submissions(spread)) <= start + 2 * HOUR
+    assert most_in(10 * MINUTE, submissions(spread)) <= 30
+    assert set(submissions(at_once)) == {start}
+
+
+def test_an_expired_certificate_and_one_that_is_new_here_do_not_wait_for_others() -> None:
+    (expired,) = fleet(1, reachable_except(NOW, NOW, YEAR), Policy(spread_seed="host"))
+    expired.now += 2 * YEAR
+    expired.restart()
+    assert expired.times_of(Submit) == [expired.now]
+    (found,) = fleet(1, reachable_except(NOW, NOW, YEAR), Policy(spread_seed="host"))
+    found.request = replace(found.request, last_need_enroll_check=None)
+    found.now += YEAR - 10 * DAY
+    found.restart()
+    assert found.times_of(Submit) == [found.now]
 
 
 def test_hosts_with_requests_of_the_same_name_act_at_different_times() -> None:

@@ -1,15 +1,30 @@
 """A certificate is watched while its request waits for something else: for a CA, for a person."""
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 import pytest
 from fakes.request_world import NOW, World, issue_again, monitored_world, new_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, SaveCert, Submit, Wait
+from certmongerd.core.effects import BuildCsr, Effect, Idle, Notice, Notify, Submit, Wait
 from certmongerd.core.errors import FailureKind
-from certmongerd.core.events import Begin, Event, Failed, Impossible, Refresh, Unreachable, Working
+from certmongerd.core.events import (
+    Begin,
+    Event,
+    Failed,
+    Impossible,
+    Refresh,
+    Rejected,
+    Unconfigured,
+    Unreachable,
+    Unusable,
+    Working,
+)
 from certmongerd.core.states import State
 from certmongerd.core.step import DEFAULT_THRESHOLDS, Policy
 
@@ -34,7 +49,6 @@ STUCK: Final = (
     (BuildCsr, Failed(FailureKind.PIN, "no PIN"), State.NEED_CSR_GEN_PIN),
     (BuildCsr, Failed(FailureKind.TOKEN, "no token"), State.NEED_CSR_GEN_TOKEN),
     (BuildCsr, Impossible("bad subject"), State.NEED_GUIDANCE),
-    (SaveCert, Failed(FailureKind.PERMS, "read-only"), State.NEED_CERTSAVE_PERMS),
 )
 
 
@@ -130,3 +144,23 @@ def test_without_thresholds_for_notices_there_are_none() -> None:
     world.live(YEAR + 30 * DAY)
     assert notices(world) == []
     assert isinstance(world.action, Wait)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    life=st.floats(math.log(3600), math.log(3 * 365 * 86400)).map(lambda x: timedelta(seconds=round(math.exp(x)))),
+    answer=st.sampled_from([Unreachable("no"), Rejected("no"), Unconfigured("no"), Unusable("?"), Working(cookie="c")]),
+    seed=st.none() | st.text(max_size=3),
+)
+def test_whatever_the_ca_says_people_are_told_before_the_end_at_it_and_daily_but_no_more(
+    life: timedelta, answer: Event, seed: str | None
+) -> None:
+    world = monitored_world(life, answer=lambda *_: answer, policy=Policy(spread_seed=seed))
+    world.live(life + 30 * DAY)
+    told, ends = notices(world), NOW + life
+    before = [at for at in told if at < ends]
+    assert 1 <= len(before) <= len(DEFAULT_THRESHOLDS)
+    assert any(ends <= at <= ends + timedelta(seconds=2) for at in told)
+    after = [at for at in told if at > ends + HOUR]
+    assert 28 <= len(after) <= 31
+    assert all(later - earlier >= 23 * HOUR for earlier, later in pairwise(after))

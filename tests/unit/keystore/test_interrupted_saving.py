@@ -119,6 +119,22 @@ def test_saving_that_was_killed_anywhere_is_completed_by_a_repetition(scenario: 
     assert number > 8
 
 
+@pytest.mark.parametrize("scenario", _SCENARIOS[:3], ids=lambda scenario: scenario.name)
+def test_an_exchange_that_was_killed_anywhere_is_finished_or_undone_by_the_next_start(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    number = 1
+    place = scenario.prepared(tmp_path / "1")
+    while _killed_before(number, lambda place=place: scenario.save(place)):  # type: ignore[misc]  # bound now
+        has_new_key = place.key_path.read_bytes() == key_pem("new")
+        spki = key_facts(ec_key("new" if has_new_key else "old")).spki
+        STORE.finish_exchange(place.cert, spki)
+        STORE.sweep_leftovers(place.cert.location)
+        assert place.cert_path.read_text() == (scenario.cert if has_new_key else cert_pem("a", "old"))
+        number += 1
+        place = scenario.prepared(tmp_path / str(number))
+
+
 @pytest.mark.parametrize("scenario", _SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_repetition_needs_no_sweeping(scenario: Scenario, tmp_path: Path) -> None:
     expected = scenario.prepared(tmp_path / "expected")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,10 @@ def test_a_new_key_is_not_made_without_the_pin_that_a_file_was_to_give(tmp_path:
         read_pin_for_new_key(KeyStorage(location="/k", pin_file=str(tmp_path / "missing")))
     assert caught.value.kind is FailureKind.PIN
     assert read_pin_for_new_key(KeyStorage()) is None
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pin")
+    with pytest.raises(KeyStoreError, match="it is not a regular file") as caught:
+        read_pin(KeyStorage(location="/key", pin_file=str(tmp_path / "pin")))
+    assert caught.value.kind is FailureKind.PIN

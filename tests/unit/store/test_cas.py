@@ -8,6 +8,7 @@ import store_values
 from hypothesis import HealthCheck, given, settings
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaType
 from certmongerd.store.cas import read_ca, write_ca
 from certmongerd.store.format import Record, parse, render
@@ -103,3 +104,10 @@ def test_trouble_with_the_ca_is_not_stored() -> None:
     ca = load("20261123114531")
 
     assert write_ca(ca) == write_ca(replace(ca, error="no route"))
+
+
+def test_unsaved_certificates_are_remembered_in_a_key_of_our_own() -> None:
+    ca = Ca(id=CaName("a"), certs_to_save=True)
+    assert b"\nca_certs_to_save=1\n" in render(write_ca(ca))
+    assert read_ca(parse(render(write_ca(ca))))[0] == ca
+    assert b"ca_certs_to_save" not in render(write_ca(Ca(id=CaName("a"))))

@@ -1,0 +1,41 @@
+"""Changed copies of values, quickly.
+
+The request machine makes several for each step, and a request has more than
+fifty fields. `dataclasses.replace` calls the constructor, which for a frozen
+class sets them one by one through a guard; copying the slots takes a seventh
+of that time. It matters for simulations over years, and for bursts.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    # The type checker has rules of its own for this function, which are the right ones here.
+    from dataclasses import replace
+else:
+    _T = TypeVar("_T")
+    _set: Final = object.__setattr__
+
+    def replace(value: _T, **changes: Any) -> _T:
+        """A copy of *value*, an object of a slotted dataclass without __post_init__, with *changes* of fields."""
+        copy = object.__new__(type(value))
+        _copier(type(value))(value, copy)
+        for name, changed in changes.items():
+            _set(copy, name, changed)
+        return copy
+
+    @cache
+    def _copier(cls: type) -> Callable[[object, object], None]:
+        """A function that copies all slots from one object to another."""
+        names = [field.name for field in fields(cls)]
+        if hasattr(cls, "__post_init__") or not set(names) <= set(getattr(cls, "__slots__", ())):
+            raise TypeError(f"{cls.__name__} is not a slotted dataclass without __post_init__")
+        setters = {f"set_{name}": getattr(cls, name).__set__ for name in names}
+        lines = (f"    set_{name}(copy, value.{name})" for name in names)
+        exec("\n".join(("def copy_slots(value, copy):", *lines)), setters)
+        return setters["copy_slots"]
+
+
+__all__ = ["replace"]

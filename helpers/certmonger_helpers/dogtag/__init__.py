@@ -1,0 +1,1 @@
+"""Dogtag Certificate System: its end-entity and agent interfaces, which answer forms with XML."""

@@ -1,0 +1,75 @@
+"""What has to be true of the files whenever no daemon runs, and what once everything has settled."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from certmongerd.keystore.replacing import staged_path
+from certmongerd.store.repository import Repository
+
+_CANDIDATE = re.compile(r".+\.key\..{8}\.key")
+
+
+def spki_of_key(path: Path) -> bytes:
+    key = load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def certificate_at(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def spki_of(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def tracked(repository: Repository) -> set[str]:
+    """The nicknames in the state files; each file is whole, and none is there twice."""
+    loaded = repository.load()
+    assert not loaded.problems, loaded.problems
+    return {stored.value.id for stored in loaded.requests}
+
+
+def check_pairs(certs: Path, *, is_settled: bool) -> None:
+    """Every certificate is whole and belongs to the key beside it.
+
+    Only when the daemon was killed between the two renames of an exchange, the certificate for the new key still waits
+    beside its place; the next daemon starts with putting it there.
+    """
+    for certificate in certs.glob("r*.crt"):
+        key = certificate.with_suffix(".key")
+        if spki_of(certificate_at(certificate)) == spki_of_key(key):
+            continue
+        assert not is_settled, f"{certificate} does not belong to its key"
+        staged = Path(staged_path(str(certificate)))
+        assert staged.exists(), f"{certificate} does not belong to its key, and the new one is lost"
+        assert spki_of(certificate_at(staged)) == spki_of_key(key), f"{staged} does not belong to {key}"
+
+
+def leftovers(root: Path) -> list[str]:
+    """Temporary files and keys that wait for a certificate."""
+    found = []
+    for folder in ("requests", "cas", "local", "certs", "config"):
+        for path in (root / folder).iterdir():
+            is_temporary = path.name.startswith(".certmongerd-") or path.name.endswith(".tmp")
+            if is_temporary or _CANDIDATE.fullmatch(path.name):
+                found.append(f"{folder}/{path.name}")
+    return found
+
+
+@dataclass
+class Serials:
+    """Every serial number of the CA `local` that was ever seen."""
+
+    seen: dict[int, bytes] = field(default_factory=dict)
+
+    def check(self, certs: Path) -> None:
+        for path in certs.glob("r*.crt"):
+            certificate = certificate_at(path)
+            if "Local Signing Authority" not in certificate.issuer.rfc4514_string():
+                continue
+            der = certificate.public_bytes(Encoding.DER)
+            assert self.seen.setdefault(certificate.serial_number, der) == der, f"serial used twice: {path}"

@@ -1,0 +1,159 @@
+"""Kills daemons under load, again and again, and checks after each kill that nothing is lost.
+
+`python -m crash.run DIRECTORY --kills N` (with `tests` on the path) says what was done, and fails with the first
+invariant that does not hold.
+"""
+
+import argparse
+import gc
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from crash.fault import Fault, Moment
+from crash.instance import Instance, Unanswered
+from crash.invariants import Serials, check_pairs, leftovers, tracked
+from crash.local_helper import serving
+
+SETTLE_EVERY: Final = 25
+LIFE_LIMIT_S: Final = 1.0
+_LONGEST_LIFE_S: Final = 0.3
+_FAULTS: Final = 0.75
+_MOST_CALLS: Final = 400
+ORPHAN_LIMIT_S: Final = 30.0
+
+
+def run_instance(root: Path, kills: int, seed: int, helper: str) -> Counter[str]:
+    """*kills* daemons on one set of directories; what happened, by name."""
+    instance = Instance(root, random.Random(seed))
+    instance.add_cas(helper)
+    serials = Serials()
+    counts: Counter[str] = Counter()
+    for number in range(1, kills + 1):
+        is_settling = number % SETTLE_EVERY == 0
+        counts += live_and_die(instance, is_settling=is_settling)
+        instance.compare(tracked(instance.repository))
+        check_pairs(instance.certs, is_settled=is_settling)
+        serials.check(instance.certs)
+        if is_settling:
+            assert not leftovers(root), leftovers(root)
+    counts["requests"] = len(instance.requests)
+    counts["serials"] = len(serials.seen)
+    wait_for_orphans(instance)
+    return counts
+
+
+def live_and_die(instance: Instance, *, is_settling: bool) -> Counter[str]:
+    """One daemon, from its start to its violent end."""
+    choose = instance.random
+    fault = None
+    if not is_settling and choose.random() < _FAULTS:
+        number = int(_MOST_CALLS ** choose.random())  # early calls are likelier, late ones have their turn
+        fault = Fault(number=number, moment=choose.choice(list(Moment)))
+    instance.start(fault)
+    counts: Counter[str] = Counter()
+    try:
+        if instance.connect():
+            instance.compare(set(instance.listed()))
+            if is_settling:
+                instance.settle()
+                counts["settled"] += 1
+            else:
+                counts += keep_busy(instance, waits_for_fault=fault is not None)
+    except Unanswered:
+        counts["unanswered"] += 1
+    was_running = instance.is_running()
+    instance.kill()
+    assert not is_settling or counts["settled"], "the daemon ended by itself"
+    counts["killed at any moment" if was_running else "killed in a call that writes"] += 1
+    return counts
+
+
+def keep_busy(instance: Instance, *, waits_for_fault: bool) -> Counter[str]:
+    """Calls, until the daemon is killed or has lived long enough. Raises Unanswered."""
+    counts: Counter[str] = Counter()
+    life_s = LIFE_LIMIT_S if waits_for_fault else instance.random.random() * _LONGEST_LIFE_S
+    end = time.monotonic() + life_s
+    while instance.is_running() and time.monotonic() < end:
+        if counts["calls"] < 4:
+            instance.act()
+            counts["calls"] += 1
+        time.sleep(0.002)
+    return counts
+
+
+def wait_for_orphans(instance: Instance) -> None:
+    """What killed daemons had started ends by itself."""
+    sessions = set(instance.daemons)
+    deadline = time.monotonic() + ORPHAN_LIMIT_S
+    while left := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _session(pid) in sessions]:
+        assert time.monotonic() < deadline, f"processes of killed daemons go on: {left}"
+        time.sleep(0.1)
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def run_instances(root: Path, kills: int, seed: int, instances: int) -> tuple[Counter[str], list[str]]:
+    """Several instances at a time, each in a process of its own; the sum, and what went wrong."""
+    gc.collect()
+    gc.freeze()
+    counts: Counter[str] = Counter()
+    failures: list[str] = []
+    with serving(root) as helper:
+        children = [_fork_instance(root, kills // instances, seed + number, helper) for number in range(instances)]
+        for pid, result in children:
+            os.waitpid(pid, 0)
+            outcome = json.loads(result.read_text())
+            counts += Counter(outcome["counts"])
+            if outcome["failure"]:
+                failures.append(outcome["failure"])
+    return counts, failures
+
+
+def _fork_instance(root: Path, kills: int, seed: int, helper: str) -> tuple[int, Path]:
+    result = root / f"result{seed}"
+    pid = os.fork()
+    if pid == 0:
+        counts: Counter[str] = Counter()
+        failure = ""
+        try:
+            counts = run_instance(root / f"instance{seed}", kills, seed, helper)
+        except BaseException:
+            failure = f"seed {seed}: {traceback.format_exc()}"
+        result.write_text(json.dumps({"counts": counts, "failure": failure}))
+        os._exit(0)
+    return pid, result
+
+
+def main() -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--instances", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=int(datetime.now().timestamp()))  # noqa: DTZ005  # only a number
+    options = parser.parse_args()
+    begin = time.monotonic()
+    counts, failures = run_instances(options.directory, options.kills, options.seed, options.instances)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    counts["seconds"] = round(time.monotonic() - begin)
+    counts["losses"] = len(failures)
+    print(json.dumps({"seed": options.seed, **counts}))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

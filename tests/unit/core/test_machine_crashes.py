@@ -1,0 +1,70 @@
+"""What is remembered before something happens that a crash could leave half done."""
+
+from dataclasses import replace
+
+from fakes.request_world import NOW, OLD_SPKI, PLAIN_CA, Disk, World, facts, monitored, new_request, with_candidate
+
+from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, SaveCert, Wait
+from certmongerd.core.events import Begin, CertAbsent, Continue, KeyAbsent, Rekey, Resubmit
+from certmongerd.core.machine import durable_image, step
+from certmongerd.core.schedule import SOONISH
+from certmongerd.core.states import State
+from certmongerd.core.step import Context
+
+CONTEXT = Context(now=NOW, ca=PLAIN_CA, cas=(PLAIN_CA,), new_marker="IjKlMnOp")
+
+
+def test_a_candidate_s_name_is_chosen_before_the_candidate_is_made() -> None:
+    began = step(monitored(), Rekey(), CONTEXT).request
+    making = step(began, Continue(), CONTEXT)
+    assert isinstance(making.action, GenerateKey)
+    assert durable_image(making.request).key_next_marker == "IjKlMnOp"
+    assert durable_image(making.request).state is State.NEED_KEY_PAIR
+    # After a crash the same name is used, whatever the chance says then.
+    again = step(durable_image(making.request), Continue(), replace(CONTEXT, new_marker="QrStUvWx"))
+    assert again.request.key_next_marker == "IjKlMnOp"
+
+
+def test_a_new_candidate_takes_the_place_of_the_old_one() -> None:
+    began = step(with_candidate(monitored()), Rekey(), CONTEXT).request
+    assert step(began, Continue(), CONTEXT).request.key_next_marker == "AbCdEfGh"
+
+
+def test_a_first_key_needs_no_name() -> None:
+    request = replace(new_request(), state=State.NEED_KEY_PAIR)
+    assert step(request, Continue(), CONTEXT).request.key_next_marker == ""
+
+
+def test_a_missing_candidate_is_made_anew_instead_of_being_waited_for() -> None:
+    world = World(request=with_candidate(monitored()), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
+    world.overrides = {BuildCsr: KeyAbsent()}
+    world.happen(Resubmit())
+    assert (world.request.state.value, world.request.key_next_marker) == ("NEED_KEY_PAIR", "")
+    assert world.action == Wait(SOONISH)
+    world.overrides = {}
+    world.wait()
+    assert world.request.state is State.MONITORING
+    assert world.disk.spki != OLD_SPKI
+
+
+def test_a_certificate_whose_candidate_is_gone_is_asked_for_again_with_another_key() -> None:
+    world = World(request=with_candidate(monitored()), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
+    world.overrides = {SaveCert: KeyAbsent()}
+    world.happen(Resubmit())
+    assert (world.request.state.value, world.request.key_next_marker) == ("NEED_KEY_PAIR", "")
+    world.overrides = {}
+    world.wait()
+    assert world.request.state is State.MONITORING
+    assert world.disk.spki != OLD_SPKI
+
+
+def test_a_certificate_that_could_not_be_read_back_counts_once() -> None:
+    world = World(request=replace(new_request(), state=State.NEED_KEY_PAIR))
+    world.overrides = {ReadCert: CertAbsent()}
+    world.happen(Begin())
+    for _ in range(3):
+        world.wait()
+    world.overrides = {}
+    world.wait()
+    assert world.request.state is State.MONITORING
+    assert world.request.key_issued_count == 1

@@ -1,0 +1,54 @@
+"""Which links are followed."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from certmongerd.keystore.links import target_of
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+as_root = pytest.mark.xfail(os.geteuid() != 0, reason="only root makes links of others", strict=True)
+
+
+def test_own_links_are_followed_as_the_system_does(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "file").touch()
+    (tmp_path / "up").symlink_to("real/../real")
+    (tmp_path / "absolute").symlink_to(tmp_path / "up")
+    (tmp_path / "chain").symlink_to("absolute/file")
+    (tmp_path / "dangling").symlink_to("real/new")
+    for path in ("chain", "absolute/file", "up/./file", "dangling", "real/new/deeper", "up/../chain", "missing//x"):
+        assert target_of(f"{tmp_path}/{path}") == os.path.realpath(tmp_path / path)
+
+
+def test_a_relative_location_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert target_of("a") == str(tmp_path / "a")
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="Too many levels"):
+        target_of(f"{tmp_path}/a")
+
+
+@as_root
+@pytest.mark.parametrize("owner", [0, NOBODY])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_strangers_link_leads_to_what_is_the_strangers(tmp_path: Path, owner: int, is_there: bool) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.chown(folder, owner, -1)
+    if is_there:
+        (folder / "file").touch()
+        os.chown(folder / "file", owner, -1)
+    (tmp_path / "link").symlink_to(folder / "file")
+    os.chown(tmp_path / "link", NOBODY, -1, follow_symlinks=False)
+    if owner == NOBODY:
+        assert target_of(f"{tmp_path}/link") == f"{folder}/file"
+    else:
+        with pytest.raises(PermissionError, match=f"a symbolic link of user id {NOBODY}"):
+            target_of(f"{tmp_path}/link")
