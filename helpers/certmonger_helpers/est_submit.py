@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certmonger_helpers.est.bootstrap import read_fingerprint, root_with_fingerprint
+from certmonger_helpers.est.identity import Shown, shown_identity
 from certmonger_helpers.est.server import EstServer, Later, OperationMissing, base_url
 from certmonger_helpers.http_authentication import Login
 from certmonger_helpers.outcome import ExitStatus
@@ -25,6 +27,8 @@ _VARIABLES: Final = {
     "2.5.4.5": "CERTMONGER_REQ_SUBJECT",
     "2.5.4.10": "CERTMONGER_REQ_SUBJECT",
     "2.5.4.11": "CERTMONGER_REQ_SUBJECT",
+    "1.3.6.1.4.1.311.20.2.3": "CERTMONGER_REQ_PRINCIPAL",
+    "1.3.6.1.5.2.2": "CERTMONGER_REQ_PRINCIPAL",
     "2.5.29.17": "CERTMONGER_REQ_HOSTNAME",
 }
 """What a request should have (OIDs), and the variable that says it is there."""
@@ -36,68 +40,96 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-u", "--url", metavar="URL", help="the server, https://HOST[:PORT], or the whole address")
     parser.add_argument("--label", default="", metavar="NAME", help="which CA of the server")
     parser.add_argument("-R", "--cacert", metavar="FILE", help="CA certificates for verifying the server")
+    parser.add_argument(
+        "--root-fingerprint", metavar="SHA256", help="take the CA certificate with this fingerprint from the server"
+    )
     parser.add_argument("--user", metavar="NAME", help="user name for HTTP authentication")
     parser.add_argument("--password-file", metavar="FILE", help="file whose first line is the password")
     parser.add_argument("--certificate", metavar="FILE", help="certificate for TLS authentication")
     parser.add_argument("--key", metavar="FILE", help="its key (default: in the same file)")
-    parser.add_argument("--key-password-file", metavar="FILE", help="file whose first line is the key's password")
+    parser.add_argument(
+        "--renewal-keys",
+        metavar="PLACE",
+        action="append",
+        default=[],
+        help="folder or file with keys: the certificate to be renewed is shown instead, if its key is there",
+    )
+    parser.add_argument("--key-password-file", metavar="FILE", help="file whose first line is the keys' password")
     parser.add_argument("csr_file", metavar="csrfile", nargs="?", help="file with the signing request (PEM)")
 
 
 def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
     """SUBMIT and POLL: the same request, since EST has no other way to ask again (section 4.2.3)."""
     csr = _read_request(given.read_csr(options.csr_file))
-    operation = _REENROL if _renews(csr, given.certificate) else _ENROL
+    before = given.ca_cookie.strip()
+    operation = before if before in (_ENROL, _REENROL) else _REENROL if _renews(csr, given.certificate) else _ENROL
 
     async def ask(server: EstServer) -> Reply:
-        data = csr.public_bytes(Encoding.DER)
         try:
-            answer = await server.enrol(operation, data)
+            return _reply(operation, await server.enrol(operation, csr.public_bytes(Encoding.DER)))
         except OperationMissing:
             if operation == _ENROL:
                 raise
-            answer = await server.enrol(_ENROL, data)
-        if isinstance(answer, Later):
-            if answer.delay_s is None:
-                return Reply(status=ExitStatus.WAIT, output=f"{operation}\n")
-            return Reply(status=ExitStatus.WAIT_WITH_DELAY, output=f"{answer.delay_s}\n{operation}\n")
-        return Reply(output="".join(each.public_bytes(Encoding.PEM).decode() for each in answer))
+        return _reply(_ENROL, await server.enrol(_ENROL, csr.public_bytes(Encoding.DER)))
 
-    return _with_server(options, ask)
+    return _with_server(given, options, ask)
+
+
+def _reply(operation: str, answer: list[x509.Certificate] | Later) -> Reply:
+    """What the daemon is told; the cookie says how to ask again."""
+    if not isinstance(answer, Later):
+        return Reply(output="".join(each.public_bytes(Encoding.PEM).decode() for each in answer))
+    if answer.delay_s is None:
+        return Reply(status=ExitStatus.WAIT, output=f"{operation}\n")
+    return Reply(status=ExitStatus.WAIT_WITH_DELAY, output=f"{answer.delay_s}\n{operation}\n")
 
 
 def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
     """FETCH-ROOTS: /cacerts, which TLS protects. What is self-signed is a root, the rest belongs to chains."""
-    del given
-    certificates = _with_server(options, lambda server: server.ca_certificates())
+    certificates = _with_server(given, options, lambda server: server.ca_certificates())
     return Reply(output=json_of_roots(certificates))
 
 
 def requirements(given: HelperInput, options: argparse.Namespace) -> Reply:
-    """GET-NEW-REQUEST-REQUIREMENTS: /csrattrs, as far as variables of the daemon say it."""
-    del given
-    identifiers = _with_server(options, lambda server: server.request_attributes())
+    """GET-NEW- and GET-RENEW-REQUEST-REQUIREMENTS: /csrattrs, as far as variables of the daemon say it."""
+    identifiers = _with_server(given, options, lambda server: server.request_attributes())
     names = dict.fromkeys(_VARIABLES[each] for each in identifiers if each in _VARIABLES)
     return Reply(output="".join(f"{name}\n" for name in names))
 
 
-def _with_server(options: argparse.Namespace, task: Callable[[EstServer], Awaitable[_Result]]) -> _Result:
+def _with_server(
+    given: HelperInput, options: argparse.Namespace, task: Callable[[EstServer], Awaitable[_Result]]
+) -> _Result:
     """Run *task* with the server that the options name. Raises Unconfigured for what they lack."""
     if not options.url:
         raise Unconfigured("No EST URL (-u) given")
     url = base_url(options.url, options.label)
     if bool(options.user) != bool(options.password_file):
         raise Unconfigured("HTTP authentication needs both --user and --password-file")
+    if options.cacert and options.root_fingerprint:
+        raise Unconfigured("Only one of --cacert and --root-fingerprint can be used")
     login = Login(user=options.user, password=secret_of_file(options.password_file)) if options.user else None
     password = secret_of_file(options.key_password_file) if options.key_password_file else None
-    tls = TlsSettings(
-        ca_file=options.cacert, certificate_file=options.certificate, key_file=options.key, key_password=password
+    root = root_with_fingerprint(url, read_fingerprint(options.root_fingerprint)) if options.root_fingerprint else None
+    identity = shown_identity(
+        given.certificate,
+        key_places=options.renewal_keys,
+        password=password,
+        otherwise=Shown(certificate_file=options.certificate, key_file=options.key),
     )
 
     def ask(client: HttpClient) -> Awaitable[_Result]:
         return task(EstServer(client=client, url=url, login=login))
 
-    return run_with_client(ask, url=url, tls=tls, limits=Limits())
+    with identity as shown:
+        tls = TlsSettings(
+            ca_file=options.cacert,
+            ca_data=root,
+            certificate_file=shown.certificate_file,
+            key_file=shown.key_file,
+            key_password=password,
+        )
+        return run_with_client(ask, url=url, tls=tls, limits=Limits())
 
 
 def _read_request(pem: str) -> x509.CertificateSigningRequest:
@@ -136,6 +168,7 @@ HELPER: Final = Helper(
         Operation.POLL: submit,
         Operation.FETCH_ROOTS: fetch_roots,
         Operation.GET_NEW_REQUEST_REQUIREMENTS: requirements,
+        Operation.GET_RENEW_REQUEST_REQUIREMENTS: requirements,
     },
     add_options=add_options,
 )

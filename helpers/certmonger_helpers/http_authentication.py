@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from certmongerd.core.secret import Secret
 
-_SCHEME: Final = re.compile(r"\s*,?\s*(Basic|Digest)\s+", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"(?:^|,)\s*(Basic|Digest)\s+", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r'\s*,?\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _DIGESTS: Final[Mapping[str, Callable[[bytes], "hashlib._Hash"]]] = {
     "SHA-256": hashlib.sha256,
@@ -56,7 +56,8 @@ def _parse(header: str) -> list[_Challenge]:
     """The challenges in one header that are of a known scheme."""
     starts = list(_SCHEME.finditer(header))
     found = []
-    for start, end in zip(starts, [*(each.start() for each in starts[1:]), len(header)], strict=True):
+    ends = [each.start() for each in starts[1:]] + [len(header)]
+    for start, end in zip(starts, ends, strict=False):
         pairs = _PARAMETER.findall(header[start.end() : end])
         parameters = {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain for name, quoted, plain in pairs}
         found.append(_Challenge(start[1].lower(), parameters))
@@ -74,12 +75,8 @@ def _digest(given: Mapping[str, str], algorithm: str, login: Login, method: str,
 
     parts = urlsplit(url)
     uri = parts.path + (f"?{parts.query}" if parts.query else "")
-    realm, nonce, client_nonce, count = (
-        given.get("realm", ""),
-        given.get("nonce", ""),
-        secrets.token_hex(16),
-        "00000001",
-    )
+    realm, nonce = given.get("realm", ""), given.get("nonce", "")
+    client_nonce, count = secrets.token_hex(16), "00000001"
     who = hashed(f"{login.user}:{realm}:{login.password.reveal()}")
     what = hashed(f"{method}:{uri}")
     user = login.user.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,14 +1,15 @@
 """The operations of an EST server (RFC 7030, with the corrections of RFC 8951)."""
 
 import base64
-import binascii
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from certmonger_helpers.address import http_url, origin
@@ -16,9 +17,6 @@ from certmonger_helpers.http_authentication import Login, authorization
 from certmonger_helpers.outcome import Rejected, Unconfigured, Unreachable
 from certmonger_helpers.transport import HttpClient, HttpRequest, HttpResponse
 from certmongerd.pki import der
-from certmongerd.pki.der import DerError
-
-_log = logging.getLogger(__name__)
 
 _WELL_KNOWN: Final = "/.well-known/est"
 _MAX_ANSWER: Final = 1024 * 1024
@@ -35,8 +33,8 @@ class Later:
     """None: the server did not say."""
 
 
-class OperationMissing(Rejected):
-    """The server does not have an operation."""
+class OperationMissing(Unconfigured):
+    """There is no such operation at this address."""
 
 
 def base_url(url: str, label: str) -> str:
@@ -90,7 +88,7 @@ class EstServer:
             return ()
         try:
             return tuple(_identifiers(_decoded(response.body)))
-        except (binascii.Error, DerError, ValueError, IndexError) as exc:
+        except ValueError as exc:  # binascii.Error and DerError are, too
             raise Unreachable(f"{origin(self.url)}/csrattrs did not answer with attributes: {exc}") from exc
 
     async def _ask(self, operation: str, *, body: bytes = b"", max_bytes: int) -> HttpResponse:
@@ -140,7 +138,7 @@ class EstServer:
         """The certificates of a certs-only answer (section 4.1.3). Raises Unreachable."""
         try:
             certificates = pkcs7.load_der_pkcs7_certificates(_decoded(response.body))
-        except (binascii.Error, ValueError) as exc:
+        except (ValueError, UnsupportedAlgorithm) as exc:  # binascii.Error is a ValueError
             raise Unreachable(f"{origin(self.url)}/{operation} did not answer with certificates: {exc}") from exc
         if not certificates:
             raise Unreachable(f"{origin(self.url)}/{operation} answered without a certificate")
@@ -148,7 +146,8 @@ class EstServer:
 
     def _complaint(self, operation: str, response: HttpResponse) -> str:
         """One line about an answer that is no success."""
-        described = f": {response.first_line}" if response.first_line else ""
+        is_page = response.content_type in {"text/html", "application/xhtml+xml"}
+        described = f": {response.first_line}" if response.first_line and not is_page else ""
         return f"{origin(self.url)}/{operation} answered with HTTP {response.status}{described}"
 
 
@@ -160,19 +159,42 @@ def _decoded(body: bytes) -> bytes:
 
 
 def _identifiers(attributes: bytes) -> list[str]:
-    """The OIDs in CsrAttrs: bare ones, and those of attributes and their values. Raises DerError."""
+    """All OIDs in CsrAttrs (section 4.5.2): bare ones, those of attributes and what stands in their values.
+
+    Raises DerError.
+    """
     found: list[str] = []
-    for each in der.decode(attributes, der.SEQUENCE).children():
+    waiting = [der.decode(attributes, der.SEQUENCE)]
+    while waiting:
+        each = waiting.pop()
         if each.tag == der.OBJECT_IDENTIFIER:
             found.append(der.read_oid(each))
-            continue
-        kind, values = each.children()
-        found.append(der.read_oid(kind))
-        found += [der.read_oid(value) for value in values.children() if value.tag == der.OBJECT_IDENTIFIER]
+        elif each.tag in (der.SEQUENCE, der.SET):
+            waiting += reversed(each.children())
     return found
 
 
 def _retry_after(response: HttpResponse) -> int | None:
-    """The seconds of Retry-After; None without."""
+    """The seconds of Retry-After, which may be a date (RFC 9110, section 10.2.3); None when it says nothing."""
     text = response.headers.get("Retry-After", "").strip()
-    return min(int(text[:9]), _LONGEST_RETRY_S) if text.isascii() and text.isdecimal() else None
+    if text.isascii() and text.isdecimal():
+        return min(int(text[:9]), _LONGEST_RETRY_S)
+    try:
+        seconds = (_date(text) - _now_of(response)).total_seconds()
+    except ValueError:
+        return None
+    return max(0, min(int(seconds), _LONGEST_RETRY_S))
+
+
+def _now_of(response: HttpResponse) -> datetime:
+    """The server's time, else ours."""
+    try:
+        return _date(response.headers.get("Date", ""))
+    except ValueError:
+        return datetime.now(UTC)
+
+
+def _date(text: str) -> datetime:
+    """A date of HTTP, which is in UTC. Raises ValueError."""
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
