@@ -171,7 +171,8 @@ class Registry:
         old, entry.request = entry.request, request
         if request != old:
             if request.state is not old.state:
-                _log.info('Request "%s" is in state %s', request.id, request.state.value)
+                about = {"request": request.id, "ca": request.ca_name, "state": request.state.value}
+                _log.info('Request "%s" is in state %s', request.id, request.state.value, extra={"about": about})
             self.tell(lambda listener: listener.request_changed(entry.path, old, request))
 
     def set_ca(self, entry: CaEntry, ca: Ca) -> None:
