@@ -27,6 +27,10 @@ class Job:
     def __init__(self, arguments: Mapping[str, object]) -> None:
         self._arguments = arguments
 
+    def at(self, location: str) -> "Job":
+        """The same job for another location."""
+        return Job({**self._arguments, "location": location})
+
     def text(self, name: str) -> str:
         """A text."""
         value = self._arguments.get(name)

@@ -43,6 +43,7 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.links import located
 from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
@@ -274,8 +275,8 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_MEBIBYTE)
+        with located(path) as place, place.open() as file:
+            text = file.read(_MEBIBYTE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InvalidValue(

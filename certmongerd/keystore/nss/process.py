@@ -1,7 +1,6 @@
 """The worker process for NSS databases: one operation on one database."""
 
 import ctypes
-import os
 from collections.abc import Mapping
 from ctypes import byref, c_uint
 from typing import Final
@@ -9,8 +8,8 @@ from typing import Final
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.keystore.nss.database import Certificate, Database, Key, opened
 from certmongerd.keystore.nss.library import OaepParameters, RsaParameters, SecItem, Trust, item
-from certmongerd.keystore.nss.location import directory_of, is_there
-from certmongerd.keystore.worker_process import Job, Value, serve
+from certmongerd.keystore.nss.location import enter, is_there
+from certmongerd.keystore.worker_process import Job, Operation, Value, serve
 
 _CKM_RSA_PKCS_KEY_PAIR_GEN: Final = 0
 _CKM_EC_KEY_PAIR_GEN: Final = 0x1040
@@ -33,8 +32,6 @@ def read_key(job: Job) -> Mapping[str, Value]:
 
 def generate_key(job: Job) -> Mapping[str, Value]:
     """A new key: under its nickname when that is free, else as the candidate."""
-    if not os.path.isdir(directory_of(job.text("location"))):
-        raise KeyStoreError(FailureKind.PERMS, "", "There is no directory for the database.")  # certmonger's state
     with opened(job.text("location"), job.text("token")) as database:
         database.log_in(job.optional_text("pin"), may_set=True)
         nickname = job.text("nickname")
@@ -278,6 +275,23 @@ def _find_key(database: Database, nickname: str, known_spki: bytes) -> Key | Non
     return next(iter(known or found), None)
 
 
+def _in_its_directory(operation: Operation) -> Operation:
+    """*operation*, done inside the directory of the database."""
+
+    def run(job: Job) -> Mapping[str, Value]:
+        try:
+            inside = enter(job.text("location"))
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            # certmonger's state where a key is to be made
+            kind = FailureKind.PERMS if operation is generate_key else FailureKind.OTHER
+            raise KeyStoreError(kind, "", f"There is no database directory: {exc.strerror}") from exc
+        except PermissionError as exc:
+            raise KeyStoreError(FailureKind.PERMS, "", f"The database may not be opened: {exc.strerror}") from exc
+        return operation(job.at(inside))
+
+    return run
+
+
 def main() -> None:
     """Be the worker process."""
     operations = (
@@ -291,7 +305,7 @@ def main() -> None:
         adopt_key,
         save_authorities,
     )
-    serve({operation.__name__: operation for operation in operations})
+    serve({operation.__name__: _in_its_directory(operation) for operation in operations})
 
 
 if __name__ == "__main__":

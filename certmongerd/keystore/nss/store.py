@@ -8,6 +8,7 @@ from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.generation import generation_of
+from certmongerd.keystore.links import located
 from certmongerd.keystore.nss.location import CERTIFICATE_FILES, KEY_FILES, directory_of
 from certmongerd.keystore.nss.worker import WORKER
 from certmongerd.keystore.ownership import apply_ownership
@@ -208,9 +209,9 @@ def _set_ownership(storage: KeyStorage | CertStorage, names: tuple[str, ...]) ->
         return
     for name in names:
         path = os.path.join(directory_of(storage.location), name)
-        with translating(storage.location, f"Owner and mode of {name} cannot be set"):
-            if os.path.exists(path):
-                apply_ownership(path, storage.owner, storage.perms)
+        with translating(storage.location, f"Owner and mode of {name} cannot be set"), located(path) as place:
+            if place.status() is not None:
+                apply_ownership(place, storage.owner, storage.perms)
 
 
 def _facts(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
