@@ -1,4 +1,4 @@
-"""What the protocol asks of the daemon beyond one run of a helper: cookies over restarts, SCEP messages, endless wishes."""
+"""The protocol with helpers over several runs: cookies over restarts, SCEP messages, endless wishes."""
 
 from collections.abc import Callable
 from pathlib import Path
