@@ -1,8 +1,8 @@
 """A stand-in for an EST server, which really issues.
 
 Sources: RFC 7030 (paths of section 3.2.2, /cacerts of 4.1, enrolment of 4.2 with 202 and Retry-After of 4.2.3,
-/csrattrs of 4.5), the corrections of RFC 8951 (base64 without regard to Content-Transfer-Encoding), Basic (RFC 7617) and
-Digest (RFC 7616) authentication. Every label (section 3.2.2) is a CA of its own, with a scenario of its own.
+/csrattrs of 4.5), the corrections of RFC 8951 (base64 without regard to Content-Transfer-Encoding), Basic (RFC 7617)
+and Digest (RFC 7616) authentication. Every label (section 3.2.2) is a CA of its own, with a scenario of its own.
 """
 
 import base64

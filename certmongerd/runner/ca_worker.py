@@ -177,7 +177,7 @@ class CaWorkers:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return FetchFailed("The CA has no helper command.")
-            run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
             self.count_run(ca.id, phase.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return FetchFailed(str(error))

@@ -103,6 +103,13 @@ class Launcher:
                 raise LaunchError(program, "The daemon is shutting down")
             return await self._supervise(program, limits, start)
 
+    async def run_helper(self, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float) -> Finished:
+        """`run` for an enrolment helper, which works in the directory of the configuration, as certmonger's do.
+
+        In the root directory where there is none.
+        """
+        return await self.run(argv, env=env, timeout_s=timeout_s, cwd=_directory_of_configuration(env))
+
     async def close(self) -> None:
         """End everything that runs, within a second, and start nothing more."""
         self._is_closing = True
@@ -131,6 +138,12 @@ class Launcher:
         self._runs.pop(task, None)
         if not task.cancelled():
             task.exception()
+
+
+def _directory_of_configuration(env: Mapping[str, str]) -> str:
+    """The directory that helpers work in."""
+    directory = env.get("CERTMONGER_CONFIG_DIR", "")
+    return directory if os.path.isdir(directory) else "/"
 
 
 def _standard_input(data: bytes | None) -> int:

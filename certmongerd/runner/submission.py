@@ -101,7 +101,7 @@ class Submissions:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return Unconfigured(f'The CA "{ca.id}" has no helper command.')
-            run = await self.launcher.run(argv, env=environment, timeout_s=limit_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s)
             self.count_run(ca.id, effect.operation.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')
@@ -153,7 +153,7 @@ class Submissions:
         try:
             argv = split_command(self.resolve_helper(ca.external_helper))
             environment = renewal_info_environment(self.base_environment, request, ca)
-            run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
             self.count_run(ca.id, Phase.RENEWAL_INFO.value, run.exit_status, run.duration_s)
             if run.exit_status != 0:
                 reason = first_line(run.stdout) or f"the helper ended with status {run.exit_status}"
@@ -179,7 +179,7 @@ class Submissions:
                 self.registry.clock.now(),
             )
             argv = split_command(self.resolve_helper(ca.external_helper))
-            run = await self.launcher.run(
+            run = await self.launcher.run_helper(
                 argv,
                 env=query_environment(self.base_environment, ca, message),
                 timeout_s=self.settings().submit_timeout_s,

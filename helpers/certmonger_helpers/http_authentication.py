@@ -1,4 +1,4 @@
-"""HTTP authentication with a user name and a password: Digest (RFC 7616) where the server has it, else Basic (RFC 7617)."""
+"""HTTP authentication with user name and password: Digest (RFC 7616) where the server has it, else Basic (RFC 7617)."""
 
 import base64
 import hashlib

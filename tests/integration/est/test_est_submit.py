@@ -100,7 +100,10 @@ def test_roots_are_what_signed_itself_and_the_rest_is_chain(rig: EstRig) -> None
         (der.sequence(), []),
         (der.sequence(der.oid("1.2.840.113549.1.9.7"), der.oid("2.5.29.17")), ["HOSTNAME"]),
         (der.sequence(der.oid("2.5.4.10"), der.oid("2.5.4.3"), der.oid("1.2.840.113549.1.9.1")), ["SUBJECT", "EMAIL"]),
-        (der.sequence(der.sequence(der.oid("2.5.29.17"), der.set_of(der.oid("1.3.6.1.5.2.2")))), ["HOSTNAME", "PRINCIPAL"]),
+        (
+            der.sequence(der.sequence(der.oid("2.5.29.17"), der.set_of(der.oid("1.3.6.1.5.2.2")))),
+            ["HOSTNAME", "PRINCIPAL"],
+        ),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("operation", ["GET-NEW-REQUEST-REQUIREMENTS", "GET-RENEW-REQUEST-REQUIREMENTS"])
