@@ -19,6 +19,7 @@ from certmongerd.runner.supervision import (
     Starter,
     Supervision,
 )
+from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
@@ -31,6 +32,7 @@ MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
 class Launcher:
     """Runs programs. Bundled helpers, those in *helper_dir*, start from a warm interpreter.
 
+    With *unit*, the system's unit that the daemon is, everything else can be started outside it, see `uses_units`.
     Creating one forbids core dumps of this process and its children: they hold keys.
     """
 
@@ -38,6 +40,7 @@ class Launcher:
         self,
         helper_dir: str,
         *,
+        unit: str | None = None,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
         max_external: int = MAX_EXTERNAL,
         max_bundled: int = MAX_BUNDLED,
@@ -50,6 +53,9 @@ class Launcher:
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
         self._warm = WarmStart(_spawn_server)
+        self.units = UnitStart(_spawn_for_unit, unit)
+        self.uses_units = False
+        """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
         self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
@@ -94,6 +100,17 @@ class Launcher:
                     return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
+                if self.uses_units:
+                    unit_run = UnitRun(
+                        program=program,
+                        argv=argv,
+                        env=env,
+                        cwd=cwd,
+                        user=user,
+                        timeout_s=timeout_s,
+                        keep_background=keep_background,
+                    )
+                    return await self.units.start(unit_run, streams)
                 return await _execute(program, argv, env=env, cwd=cwd, user=user, streams=streams)
             finally:
                 os.close(source)
@@ -192,6 +209,14 @@ async def _spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subproc
         return await _create(
             argv, executable=argv[0], env={"PATH": SEARCH_PATH}, streams=(null, null, None), inherited=(descriptor,)
         )
+    except OSError as exc:
+        raise LaunchError(argv[0], _execution_failure(exc, argv[0])) from exc
+
+
+async def _spawn_for_unit(argv: Sequence[str], streams: tuple[int, int, int]) -> asyncio.subprocess.Process:
+    """Start one of systemd's own programs, which finds the system's systemd by itself."""
+    try:
+        return await _create(argv, executable=argv[0], env={"PATH": SEARCH_PATH}, streams=streams)
     except OSError as exc:
         raise LaunchError(argv[0], _execution_failure(exc, argv[0])) from exc
 
