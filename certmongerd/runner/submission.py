@@ -30,6 +30,7 @@ from certmongerd.core.events import (
     Impossible,
     Issued,
     KeyAbsent,
+    Rejected,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
@@ -37,11 +38,13 @@ from certmongerd.core.events import (
     Unusable,
 )
 from certmongerd.core.machine_enroll import is_scep_ca
+from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
+from certmongerd.pki.csr import challenge_in
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
@@ -82,15 +85,18 @@ class Submissions:
             return Unconfigured(f'The CA "{request.ca_name}" was removed.')
         if entry.ca.type is CaType.INTERNAL_SELF:
             return await self._self_sign(request, entry)
-        answer = await self._run_helper(request, entry.ca, effect)
+        mask = _mask_of(request)
+        answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
-            return await self._with_key(request, _read_issued, request, entry.ca, answer.output)
+            answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
+        if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
+            answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):
             # A server that was given new keys signs with them; its answers are not trusted before they are known.
             self.refetch_scep(entry)
         return answer
 
-    async def _run_helper(self, request: Request, ca: Ca, effect: Submit) -> Answer | RawIssued:
+    async def _run_helper(self, request: Request, ca: Ca, effect: Submit, mask: Mask) -> Answer | RawIssued:
         # The nonce was marked as used when the submission was decided; this run is the one use.
         unused = replace(request.scep, last_nonce=b"" if effect.with_scep else request.scep.nonce)
         environment = submission_environment(
@@ -101,7 +107,7 @@ class Submissions:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return Unconfigured(f'The CA "{ca.id}" has no helper command.')
-            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s, mask=mask)
             self.count_run(ca.id, effect.operation.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')
@@ -198,6 +204,16 @@ class Submissions:
     async def _with_key(self, request: Request, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run work that uses the key of *request*."""
         return await self.executor.store({request.key_storage.type}, function, *args, **kwargs)
+
+
+def _mask_of(request: Request) -> Mask:
+    """Hides the challenge password of *request*, also as it is in what the helper gets to sign or to send."""
+    given = request.template.challenge_password
+    challenges = (given.reveal() if given else "", challenge_in(request.csr))
+    if not any(challenges):
+        return NOTHING_HIDDEN
+    encoded = (line for line in f"{request.csr}\n{request.spkac}".splitlines() if "-----" not in line)
+    return Mask((*challenges, *encoded))
 
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
