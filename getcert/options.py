@@ -83,7 +83,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
     "notification_method": _text("", "notification-method", "METHOD", "syslog, mail, command, stdout or none"),
     "notification_destination": _text("", "notification-destination", "WHERE", "priority, addresses or command for it"),
-    "probe": _text("", "probe", "HOST:PORT", "TLS service that is to present the certificate after it was saved"),
+    "probe": _text(
+        "", "probe", "SERVICE", "who is to present the certificate after it was saved: HOST:PORT, smtp://HOST, …"
+    ),
     # Key and renewal.
     "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
     "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),

@@ -256,7 +256,7 @@ class Deployment:
     """Whether the certificate that was stored has reached the service it is for."""
 
     probe: str = ""
-    """`HOST:PORT` of a TLS service that is to present the certificate; empty when nobody is asked."""
+    """The TLS service that is to present the certificate, see `parse_probe`; empty when nobody is asked."""
     pre_save_error: str = ""
     """Why the pre-save command failed, again and again, before the certificate was stored nevertheless."""
     error: str = ""

@@ -210,8 +210,8 @@ class Registry:
 
     async def persist_request(self, entry: RequestEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
-        if entry.stored is not None and entry.stored == durable_image(entry.request):
-            return
+        if not entry.save_lock.locked() and entry.stored == durable_image(entry.request):
+            return  # with the lock taken, something else may be on its way to the disk
         async with entry.save_lock:
             image = durable_image(entry.request)
             if entry.stored == image or entry.path not in self.requests:
