@@ -42,6 +42,7 @@ from certmongerd.core.renewal_info import (
 )
 from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
+    MOST_PRE_SAVE_RETRIES,
     SOONISH,
     back_off,
     catch_up_delay,
@@ -54,8 +55,6 @@ from certmongerd.core.schedule import (
 )
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, Step, go, pause, perform
-
-_MOST_PRE_SAVE_RETRIES: Final = 3
 
 
 def _need_to_save(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -72,7 +71,7 @@ def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> S
 def _pre_save_failed(request: Request, event: HookFailed | Failed, _context: Context) -> Step:
     """Try again for a few minutes; but a certificate must not expire because of its command."""
     request = replace(request, ca_error=event.reason)
-    if request.attempts < _MOST_PRE_SAVE_RETRIES:
+    if request.attempts < MOST_PRE_SAVE_RETRIES:
         delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
         return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CERT, delay)
     deployment = replace(request.deployment, pre_save_error=event.reason)

@@ -400,6 +400,14 @@ class Ca:
     """Whether it tells when certificates are to be renewed (RFC 9773); not stored."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    deployment_error: str = ""
+    """Why its certificates, as they are now, are not where they are wanted: saving them failed, or one of the commands
+    around that; not stored."""
     declared_by: str = ""
     """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def trouble(self) -> str:
+        """All that is wrong, for people."""
+        return "; ".join(filter(None, (self.error, self.deployment_error)))

@@ -12,6 +12,7 @@ from certmongerd.coredumps import forbid_core_dumps
 from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.slots import Slots
 from certmongerd.runner.supervision import (
     OUTPUT_GRACE_S,
     TERMINATION_GRACE_S,
@@ -57,9 +58,14 @@ class Launcher:
         self.units = UnitStart(_spawn_for_unit, unit)
         self.uses_units = False
         """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
-        self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
+        self._bundled_slots = Slots(max_bundled)
+        self._external_slots = Slots(max_external)
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
+
+    def allow(self, max_external: int) -> None:
+        """From now on so many programs run at the same time; what runs already is not ended."""
+        self._external_slots.resize(max_external)
 
     async def run(
         self,
@@ -118,7 +124,7 @@ class Launcher:
             finally:
                 os.close(source)
 
-        async with self._slots[bundled is not None]:
+        async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
             return await self._supervise(supervision, start)
