@@ -42,6 +42,7 @@ from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
+from certmongerd.pki.chains import is_issued_by
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
@@ -72,6 +73,8 @@ class Submissions:
     count_run: CountRun
     refetch_scep: Callable[[CaEntry], None]
     """Has the data of a SCEP server fetched again, now and then."""
+    refetch_roots: Callable[[CaEntry], None]
+    """Has a CA's certificates fetched again, now and then."""
 
     async def submit(self, request: Request, effect: Submit) -> EffectResult:
         """Hand *request* to its CA."""
@@ -82,7 +85,11 @@ class Submissions:
             return await self._self_sign(request, entry)
         answer = await self._run_helper(request, entry.ca, effect)
         if isinstance(answer, RawIssued):
-            return await self.executor.io(_read_issued, request, entry.ca, answer.output)
+            issued = await self.executor.io(_read_issued, request, entry.ca, answer.output)
+            if isinstance(issued, Issued) and await self.executor.io(_is_by_unknown_issuer, issued, entry.ca):
+                # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
+                self.refetch_roots(entry)
+            return issued
         if effect.with_scep and isinstance(answer, Unreachable):
             # A server that was given new keys signs with them; its answers are not trusted before they are known.
             self.refetch_scep(entry)
@@ -215,3 +222,16 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
+
+
+def _is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
+    """Whether *ca* is known by its certificates, and neither they nor what came along issued this one."""
+    known = [*ca.root_certs, *ca.other_root_certs, *ca.other_certs]
+    if not known:
+        return False
+    try:
+        leaf = parse_certificate(issued.cert)
+        candidates = (*known, *issued.chain, *issued.roots)
+        return not any(is_issued_by(leaf, parse_certificate(each.pem)) for each in candidates)
+    except InvalidValue:
+        return False

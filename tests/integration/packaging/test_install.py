@@ -1,4 +1,4 @@
-"""`make install` below another root: everything is where it belongs, works there, and leaves certmonger's files alone."""
+"""`make install` below another root: all is where it belongs and works there, and certmonger's files are left alone."""
 
 import os
 import shutil
