@@ -3,7 +3,7 @@
 # make test   the whole test suite (as root it installs the Debian packages that it needs; JOBS=N files side by side)
 # make lint   style, types, import layers
 # make bench  this daemon and certmonger measured on the same work, in 25 minutes (BENCH_ARGS=--quick: in four)
-# make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
+# make install  for this host, as root (PREFIX=/opt/certmongerd, DESTDIR for packagers); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
 # make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
@@ -65,7 +65,7 @@ docs: venv
 	$(python) scripts/state_diagram.py --write
 
 install:
-	@scripts/install.sh $(PREFIX)
+	@scripts/install.sh $(PREFIX) $(DESTDIR)
 
 fuzz: dev
 	@$(VENV)/bin/pip install -q --no-deps 'atheris==3.0.0'

@@ -98,6 +98,7 @@ class Daemon:
             base_environment=environment,
             resolve_helper=self._resolve,
             refetch_scep=self._refetch_scep,
+            refetch_roots=self._refetch_roots,
             count_run=self.run_times.add,
         )
         ca_certificates = CaCertificates(
@@ -193,6 +194,9 @@ class Daemon:
 
     def _refetch_scep(self, entry: CaEntry) -> None:
         self.engine.ca_workers.refetch_scep(entry, self.engine.tasks)
+
+    def _refetch_roots(self, entry: CaEntry) -> None:
+        self.engine.ca_workers.refetch_roots(entry, self.engine.tasks)
 
     def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
         return self.engine.ca_locations(ca)

@@ -82,6 +82,8 @@ class CaEntry:
     """Set while no SCEP data are awaited: what is missing then will not come at once."""
     scep_refetched: datetime | None = None
     """When they were last fetched again for a submission that failed."""
+    roots_refetched: datetime | None = None
+    """When the CA's certificates were last fetched again because something was issued by none of them."""
 
 
 _V = TypeVar("_V")

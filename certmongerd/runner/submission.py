@@ -44,6 +44,7 @@ from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
+from certmongerd.pki.chains import is_issued_by
 from certmongerd.pki.csr import challenge_in
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.keys import PrivateKey
@@ -77,6 +78,8 @@ class Submissions:
     count_run: CountRun
     refetch_scep: Callable[[CaEntry], None]
     """Has the data of a SCEP server fetched again, now and then."""
+    refetch_roots: Callable[[CaEntry], None]
+    """Has a CA's certificates fetched again, now and then."""
 
     async def submit(self, request: Request, effect: Submit) -> EffectResult:
         """Hand *request* to its CA."""
@@ -89,6 +92,9 @@ class Submissions:
         answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
             answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
+            if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
+                # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
+                self.refetch_roots(entry)
         if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
             answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):
@@ -240,3 +246,16 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
+
+
+def _is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
+    """Whether *ca* is known by its certificates, and neither they nor what came along issued this one."""
+    known = [*ca.root_certs, *ca.other_root_certs, *ca.other_certs]
+    if not known:
+        return False
+    try:
+        leaf = parse_certificate(issued.cert)
+        candidates = (*known, *issued.chain, *issued.roots)
+        return not any(is_issued_by(leaf, parse_certificate(each.pem)) for each in candidates)
+    except InvalidValue:
+        return False

@@ -12,7 +12,6 @@ from certmonger_helpers.est.bootstrap import read_fingerprint, root_with_fingerp
 from certmonger_helpers.est.identity import Shown, shown_identity
 from certmonger_helpers.est.server import EstServer, Later, OperationMissing, base_url
 from certmonger_helpers.http_authentication import Login
-from certmonger_helpers.outcome import ExitStatus
 from certmonger_helpers.protocol import Helper, HelperInput, Operation, Reply, Unconfigured, run
 from certmonger_helpers.roots import json_of_roots
 from certmonger_helpers.secret_file import secret_of_file
@@ -79,9 +78,7 @@ def _reply(operation: str, answer: list[x509.Certificate] | Later) -> Reply:
     """What the daemon is told; the cookie says how to ask again."""
     if not isinstance(answer, Later):
         return Reply(output="".join(each.public_bytes(Encoding.PEM).decode() for each in answer))
-    if answer.delay_s is None:
-        return Reply(status=ExitStatus.WAIT, output=f"{operation}\n")
-    return Reply(status=ExitStatus.WAIT_WITH_DELAY, output=f"{answer.delay_s}\n{operation}\n")
+    return Reply.later(operation, answer.delay_s)
 
 
 def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:

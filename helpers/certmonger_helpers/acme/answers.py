@@ -119,7 +119,7 @@ async def _go_on(work: OrderWork) -> Reply | None:
         case Chain(pem=pem):
             return Reply(output=pem)
         case Pending(delay_s=delay_s):
-            return _later(delay_s, work.url)
+            return Reply.later(work.url, delay_s)
 
 
 def renewal_info(given: HelperInput, options: argparse.Namespace) -> Reply:
@@ -212,12 +212,7 @@ def _rate_limited(problem: AcmeProblem) -> Reply:
     if problem.code != "rateLimited" or not problem.retry_after_s:
         raise problem
     print(f"acme-submit: {problem.reason}; asked again in {problem.retry_after_s} seconds", file=sys.stderr)
-    return _later(problem.retry_after_s, "")
-
-
-def _later(delay_s: int, cookie: str) -> Reply:
-    """Run again after *delay_s* seconds: POLL with a cookie, else SUBMIT."""
-    return Reply(status=ExitStatus.WAIT_WITH_DELAY, output=f"{delay_s}\n{cookie}\n" if cookie else f"{delay_s}\n")
+    return Reply.later("", problem.retry_after_s)
 
 
 def _state_directory(given: HelperInput, options: argparse.Namespace) -> Path:
