@@ -55,6 +55,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
+from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -264,7 +265,7 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(secret_file(path), encoding="utf-8") as file:
             text = file.read(_MEBIBYTE)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"

@@ -33,6 +33,7 @@ from certmonger_helpers.roots import roots_of_file
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
 from certmongerd.core.secret import Secret
+from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ def _registration(options: argparse.Namespace) -> Registration:
 def _secret_of_file(path: str) -> Secret:
     """The first line of a file. Raises Unconfigured."""
     try:
-        text = Path(path).read_text(encoding="ascii")
+        text = Path(secret_file(path)).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as exc:
         raise Unconfigured(f"{path} cannot be read: {getattr(exc, 'strerror', None) or 'it is no text'}") from exc
     return Secret(text.partition("\n")[0].strip())
