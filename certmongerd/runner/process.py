@@ -23,6 +23,7 @@ from certmongerd.runner.supervision import (
 )
 from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
+from certmongerd.store.secret_file import DIRECTORY_VARIABLE
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 MAX_EXTERNAL: Final = 64
@@ -106,7 +107,8 @@ class Launcher:
             source = _standard_input(stdin)
             try:
                 if bundled is not None:
-                    return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
+                    own = {**env, **_with_credentials()}
+                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
                 if self.uses_units:
@@ -171,6 +173,12 @@ def _directory_of_configuration(env: Mapping[str, str]) -> str:
     """The directory that helpers work in."""
     directory = env.get("CERTMONGER_CONFIG_DIR", "")
     return directory if os.path.isdir(directory) else "/"
+
+
+def _with_credentials() -> dict[str, str]:
+    """Where the service's credentials are: for this project's helpers, not for other programs."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    return {DIRECTORY_VARIABLE: directory} if directory else {}
 
 
 def _standard_input(data: bytes | None) -> int:
