@@ -15,7 +15,6 @@ from typing import Any
 
 from cryptography import x509
 
-
 dbus: Any = importlib.import_module("dbus")  # Debian's; a type checker would take the folder of that name for it
 
 NAME = "org.fedorahosted.certmonger"
