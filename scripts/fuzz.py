@@ -2,9 +2,9 @@
 
     scripts/fuzz.py TARGET CORPUS_DIRECTORY [-runs=N] [other options of libFuzzer]
 
-Inputs that reach new code are kept in the corpus directory, which begins with the seeds and with what earlier runs found
-(tests/data/fuzz). One that breaks a target is written to ./crash-…, one that takes too long to ./timeout-…, one that
-takes too much memory to ./oom-….
+Inputs that reach new code are kept in the corpus directory, which begins with the seeds and with what earlier runs
+found (tests/data/fuzz). One that breaks a target is written to ./crash-…, one that takes too long to ./timeout-…, one
+that takes too much memory to ./oom-….
 """
 
 import sys

@@ -1,8 +1,8 @@
 """What reads data of strangers: one function per input, which takes any bytes and raises nothing.
 
 Each lets the errors pass that its readers promise; whatever else comes out is a defect. `make fuzz` feeds them with
-inputs that a coverage-guided fuzzer makes; the test suite feeds them with the seeds, with inputs that the fuzzer found to
-reach further, and with changed ones of both.
+inputs that a coverage-guided fuzzer makes; the test suite feeds them with the seeds, with inputs that the fuzzer found
+to reach further, and with changed ones of both.
 """
 
 from collections.abc import Callable, Mapping

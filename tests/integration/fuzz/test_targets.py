@@ -1,4 +1,4 @@
-"""Readers of strangers' data take anything: seeds, what the fuzzer found, these with changes, and pieces put together."""
+"""Readers of strangers' data take anything: seeds, what the fuzzer found, and changed and combined ones of these."""
 
 import random
 
