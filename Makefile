@@ -5,7 +5,7 @@
 # make bench  how long a burst of requests takes, and a list of a thousand
 # make install  for this host, as root (PREFIX=/opt/certmongerd); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
-# make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
+# make soak   ten thousand daemons are killed under load, and each twice at every step; nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -78,7 +78,8 @@ fuzz: dev
 	done
 
 soak: dev
-	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory --kills $(KILLS) && rm -rf $$directory
+	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory/load --kills $(KILLS) && \
+	    PYTHONPATH=tests $(python) -m crash.steps $$directory/steps --how twice && rm -rf $$directory
 
 deb:
 	@scripts/deb.sh
