@@ -6,7 +6,7 @@
 # make install  for this host, as root (PREFIX=/opt/certmongerd, DESTDIR for packagers); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
 # make fuzz-keep  what it found to reach further becomes part of the tests
-# make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
+# make soak   ten thousand daemons are killed under load, and each twice at every step; nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -81,7 +81,8 @@ fuzz-keep:
 	done
 
 soak: dev
-	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory --kills $(KILLS) && rm -rf $$directory
+	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory/load --kills $(KILLS) && \
+	    PYTHONPATH=tests $(python) -m crash.steps $$directory/steps --how twice && rm -rf $$directory
 
 deb:
 	@scripts/deb.sh
