@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
+from certmongerd.coredumps import forbid_core_dumps
 
 Value = str | int | bool | None | list[str]
 """What jobs and answers are made of; binary data is hexadecimal text."""
@@ -67,6 +68,7 @@ class Job:
 
 def serve(operations: Mapping[str, Operation]) -> None:
     """Do the job on standard input and write the answer."""
+    forbid_core_dumps()
     answer_fd = _keep_output()
     arguments: dict[str, object] = json.loads(sys.stdin.buffer.read())
     limit = arguments["limit_s"]

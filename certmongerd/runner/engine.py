@@ -284,7 +284,7 @@ class Engine:
             if seen.cert is not None:
                 request = adopt_certificate(request, seen.cert)
             self.registry.set_request(entry, request)
-            self.request_workers.start(entry, self.tasks)
+            self.request_workers.start(entry, self.tasks, with_daemon=True)
 
     def stop(self) -> None:
         """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""

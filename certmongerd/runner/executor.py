@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Final, ParamSpec, TypeVar
 
 from certmongerd.core.model import StorageType
@@ -55,7 +56,7 @@ class Executor:
 
 
 async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    running = pool.submit(work)
+    running = pool.submit(copy_context().run, work)  # its log records are about what the caller's are about
     future = asyncio.wrap_future(running)
     try:
         return await asyncio.shield(future)

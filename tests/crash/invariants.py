@@ -49,13 +49,13 @@ def check_pairs(certs: Path, *, is_settled: bool) -> None:
         assert spki_of(certificate_at(staged)) == spki_of_key(key), f"{staged} does not belong to {key}"
 
 
-def leftovers(root: Path) -> list[str]:
-    """Temporary files and keys that wait for a certificate."""
+def leftovers(root: Path, *, with_candidates: bool = True) -> list[str]:
+    """Temporary files and, unless one may be there, keys that wait for a certificate."""
     found = []
     for folder in ("requests", "cas", "local", "certs", "config"):
         for path in (root / folder).iterdir():
             is_temporary = path.name.startswith(".certmongerd-") or path.name.endswith(".tmp")
-            if is_temporary or _CANDIDATE.fullmatch(path.name):
+            if is_temporary or (with_candidates and _CANDIDATE.fullmatch(path.name)):
                 found.append(f"{folder}/{path.name}")
     return found
 
