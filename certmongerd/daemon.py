@@ -11,7 +11,7 @@ from certmongerd import __version__
 from certmongerd.config.builtin import missing_builtins, resolve_helper
 from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
-from certmongerd.config.settings import Settings
+from certmongerd.config.settings import ProgramLauncher, Settings
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
 from certmongerd.core.step import Policy
@@ -34,6 +34,7 @@ from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
+from certmongerd.runner.transient import find_own_unit
 from certmongerd.store.repository import Repository
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class Daemon:
         self._settings = settings
         self._host_name = socket.getfqdn()
         self._executor = Executor()
-        self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
+        self._unit = find_own_unit()
+        self._launcher = Launcher(helper_dir, unit=self._unit, max_external=settings.max_helpers)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -156,6 +158,10 @@ class Daemon:
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
+        launcher = settings.program_launcher
+        self._launcher.uses_units = launcher is ProgramLauncher.SYSTEMD_RUN or (
+            launcher is ProgramLauncher.AUTO and self._unit is not None
+        )
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 

@@ -60,7 +60,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "assigned_id": _text("I", "id", "NAME", "nickname for the request (default: one is made up)"),
     "new_id": _text("I", "new-id", "NAME", "new nickname for the request"),
     "certfile": _text("f", "certfile", "FILE", "file of the certificate (PEM)"),
-    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM)"),
+    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM), or pkcs11: URI of a key in a token"),
     "dbdir": _text("d", "dbdir", "DIR", "NSS database of certificate and key"),
     "nickname": _text("n", "nickname", "NAME", "name inside the NSS database (with -d)"),
     "token": _text("t", "token", "NAME", "token of the NSS database (with -d)"),
@@ -83,7 +83,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
     "notification_method": _text("", "notification-method", "METHOD", "syslog, mail, command, stdout or none"),
     "notification_destination": _text("", "notification-destination", "WHERE", "priority, addresses or command for it"),
-    "probe": _text("", "probe", "HOST:PORT", "TLS service that is to present the certificate after it was saved"),
+    "probe": _text(
+        "", "probe", "SERVICE", "who is to present the certificate after it was saved: HOST:PORT, smtp://HOST, …"
+    ),
     # Key and renewal.
     "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
     "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),

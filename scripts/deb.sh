@@ -55,6 +55,7 @@ put dbus/services/org.fedorahosted.certmonger.service /usr/share/dbus-1/services
 put systemd/certmongerd.service /lib/systemd/system/certmonger.service
 put systemd/tmpfiles.d/certmongerd.conf /usr/lib/tmpfiles.d/certmongerd.conf
 install -Dm 644 dbus/readers.conf.example "$root/usr/share/doc/certmongerd/examples/readers.conf"
+install -Dm 644 systemd/certmongerd-tpm.conf "$root/usr/share/doc/certmongerd/examples/tpm.conf"
 scripts/share.sh "$root$home/bin/python" "$root/usr/share" zsh/vendor-completions
 find "$root/usr/share/man" -type f -exec gzip -9n {} +
 install -Dm 644 LICENSE "$root/usr/share/doc/certmongerd/copyright"

@@ -84,6 +84,12 @@ def _key_if(storage: StorageType, attribute: Callable[[Request], str]) -> Callab
     return lambda request: attribute(request) if request.key_storage.type is storage else ""
 
 
+def _key_file(request: Request) -> str:
+    """The file, or the URI of a key in a token."""
+    storage = request.key_storage
+    return storage.location if storage.type in (StorageType.FILE, StorageType.PKCS11) else ""
+
+
 _FILE: Final = StorageType.FILE
 _NSSDB: Final = StorageType.NSSDB
 
@@ -218,7 +224,7 @@ _KEY_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
         Arg("nss_token", "s"),
     ),
     _read("key-storage", "s", "key_storage", lambda r: r.key_storage.type.value),
-    _read("key-file", "s", "key_storage", _key_if(_FILE, lambda r: r.key_storage.location), shows_empty=True),
+    _read("key-file", "s", "key_storage", _key_file, shows_empty=True),
     _read("key-database", "s", "key_storage", _key_if(_NSSDB, lambda r: r.key_storage.location), shows_empty=True),
     _read("key-nickname", "s", "key_storage", _key_if(_NSSDB, lambda r: r.key_storage.nickname), shows_empty=True),
     _read("key-token", "s", "key_storage", _key_if(_NSSDB, lambda r: r.key_storage.token), shows_empty=True),

@@ -8,7 +8,14 @@ from typing import Final
 
 from certmongerd.config.durations import Duration, parse_duration, parse_durations
 from certmongerd.config.files import MAXIMUM_SIZE, read_regular_file
-from certmongerd.config.settings import MailSettings, MailTls, NotificationMethod, Settings, notification_method
+from certmongerd.config.settings import (
+    MailSettings,
+    MailTls,
+    NotificationMethod,
+    ProgramLauncher,
+    Settings,
+    notification_method,
+)
 from certmongerd.config.syslog_priority import unknown_words
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
@@ -246,6 +253,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("helpers", "ca_data_timeout"): ("ca_data_timeout_s", _seconds),
     ("helpers", "hook_timeout"): ("hook_timeout_s", _seconds),
     ("helpers", "max_simultaneous"): ("max_helpers", _number(1, 1000)),
+    ("helpers", "launcher"): ("program_launcher", _word({item.value: item for item in ProgramLauncher})),
     ("renewal", "spread"): ("spread", _word(_WORDS)),
     ("selfsign", "validity_period"): ("selfsign_validity", _duration),
     ("selfsign", "populate_unique_id"): ("selfsign_populate_unique_id", _word(_WORDS)),

@@ -23,7 +23,7 @@ from certmongerd.core.events import (
     Resubmit,
 )
 from certmongerd.core.evolve import replace
-from certmongerd.core.model import KeyRecord, Request, StorageType
+from certmongerd.core.model import Request, StorageType
 from certmongerd.core.renewal_info import is_question_due
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay
@@ -138,7 +138,7 @@ def _step(request: Request, event: Event, context: Context) -> Step:
         case Resubmit():
             return _resubmit(_with_ca(request, context))
         case Rekey():
-            return _rekey(_with_ca(request, context))
+            return _rekey(_with_ca(request, context), context)
         case Refresh():
             return _refresh(request, context)
         case CaChanged():
@@ -202,16 +202,12 @@ def _resubmit(request: Request) -> Step:
     return go(request, State.NEED_CSR)
 
 
-def _rekey(request: Request) -> Step:
+def _rekey(request: Request, context: Context) -> Step:
     request = replace(request, ca_cookie="", ca_error="", attempts=0, demands=0)
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "No key can be made: the request has no key location.")
-    gen = request.key
-    request = replace(
-        request,
-        key_next=KeyRecord(gen_type=gen.gen_type, gen_size=gen.gen_size),
-    )
-    return go(request, State.NEED_KEY_PAIR)
+    # Also while the first key is being made: it may be in its place by now, and then another one is a candidate.
+    return go(machine_key.naming_candidate(request, context), State.NEED_KEY_PAIR)
 
 
 def _deploying_now(request: Request, context: Context) -> Request:

@@ -48,6 +48,8 @@ class StorageType(Enum):
 
     FILE = "FILE"
     NSSDB = "NSSDB"
+    PKCS11 = "PKCS11"
+    """A token, for keys only; the location is a `pkcs11:` URI. Not known to certmonger."""
     NONE = "NONE"
 
 
@@ -84,9 +86,10 @@ class KeyStorage:
 
     type: StorageType = StorageType.NONE
     location: str = ""
-    """Absolute file name, or database directory with an optional `sql:`/`dbm:` prefix."""
+    """Absolute file name, database directory with an optional `sql:`/`dbm:` prefix, or `pkcs11:` URI."""
     token: str = ""
     nickname: str = ""
+    """In a database; for a `pkcs11:` URI that once more, since certmonger leaves it in this place only."""
     pin: Secret | None = None
     pin_file: str = ""
     """Wins over `pin` when both are set."""
@@ -253,7 +256,7 @@ class Deployment:
     """Whether the certificate that was stored has reached the service it is for."""
 
     probe: str = ""
-    """`HOST:PORT` of a TLS service that is to present the certificate; empty when nobody is asked."""
+    """The TLS service that is to present the certificate, see `parse_probe`; empty when nobody is asked."""
     pre_save_error: str = ""
     """Why the pre-save command failed, again and again, before the certificate was stored nevertheless."""
     error: str = ""

@@ -31,6 +31,7 @@ from certmongerd.core.ca_machine import (
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
+from certmongerd.log_fields import set_log_fields
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
 from certmongerd.runner.ca_certificates import CaCertificates
@@ -130,6 +131,7 @@ class CaWorkers:
             await asyncio.wait(entry.phases.values())
 
     async def _run_phase(self, entry: CaEntry, phase: Phase) -> None:
+        set_log_fields(ca=entry.ca.id)
         try:
             await self._go_through(entry, phase)
         except Exception:

@@ -14,7 +14,7 @@ from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key, with_ca_certs_to_save
-from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request, StorageType
 from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
@@ -254,12 +254,18 @@ class Engine:
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
         # What clients have added since is at work already; a second worker would make a second key.
-        await asyncio.gather(*(self._resume(entry) for entry in self.loaded))
+        in_files = []
+        for entry in self.loaded:
+            if self.registry.executor.is_quick(_kept_in(entry.request)):
+                in_files.append(self._resume(entry))
+            else:  # tokens may hang; nobody waits for that with the start
+                self.tasks.create_task(self._resume(entry), name=f"look for {entry.request.id}")
         self.loaded.clear()
+        await asyncio.gather(*in_files)
 
     async def _resume(self, entry: RequestEntry) -> None:
         """Adopt what key and certificate locations hold now, then go on where the request stood."""
-        seen = await self.registry.executor.io(look_at_disk, entry.request)
+        seen = await self.registry.executor.store(_kept_in(entry.request), look_at_disk, entry.request)
         if entry.path not in self.registry.requests:
             return  # a client was faster, and removed it
         request = entry.request
@@ -278,3 +284,7 @@ class Engine:
         for ca_entry in self.registry.cas.values():
             for phase in ca_entry.phases.values():
                 phase.cancel()
+
+
+def _kept_in(request: Request) -> set[StorageType]:
+    return {request.key_storage.type, request.cert_storage.type}

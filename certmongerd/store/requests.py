@@ -28,6 +28,7 @@ from certmongerd.core.model import (
     StorageType,
     Template,
 )
+from certmongerd.core.pkcs11_uri import is_pkcs11
 from certmongerd.store.certificates import BARE_PUBLIC_KEY, CERTIFICATES
 from certmongerd.store.format import Record
 from certmongerd.store.table import Reading, Row, Table, row
@@ -254,7 +255,11 @@ def _complete_generation(values: dict[str, object]) -> None:
 def _complete_key_storage(reading: Reading) -> None:
     """Without a type a location would be ignored, and with it the key."""
     values = reading.group("key_storage")
-    if values.get("location") and "type" not in values:
+    if is_pkcs11(str(values.get("nickname", ""))):
+        # certmonger, which does not know tokens, changes type and location of their keys, but not the nickname.
+        values["type"] = StorageType.PKCS11
+        values["location"] = values["nickname"]
+    elif values.get("location") and "type" not in values:
         kind = StorageType.NSSDB if values.get("nickname") else StorageType.FILE
         values["type"] = kind
         reading.complaints.append(f"there is no usable key_storage_type; {kind.value} is assumed")

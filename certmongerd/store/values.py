@@ -242,7 +242,7 @@ def _read_storage_type(text: str) -> StorageType:
     try:
         return StorageType(text.upper())
     except ValueError:
-        raise Malformed("is not a kind of storage (FILE, NSSDB, NONE)") from None
+        raise Malformed("is not a kind of storage (FILE, NSSDB, PKCS11, NONE)") from None
 
 
 def _read_ca_type(text: str) -> CaType:

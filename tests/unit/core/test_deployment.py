@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from fakes.request_world import NOW, World, monitored_world, new_request
 
-from certmongerd.core.deployment import parse_probe
+from certmongerd.core.deployment import Opening, Probe, parse_probe
 from certmongerd.core.effects import Idle, RunPostSave, RunPreSave, SaveCert, Submit, Wait
 from certmongerd.core.errors import FailureKind, InvalidValue
 from certmongerd.core.events import Begin, Failed, HookFailed, Refresh, Resubmit
@@ -107,14 +107,36 @@ def test_a_place_that_cannot_be_written_is_tried_again_although_somebody_has_to_
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
-    [("www.example.org:443", ("www.example.org", 443)), ("[2001:db8::1]:8443", ("2001:db8::1", 8443))],
+    ("text", "opening", "host", "port"),
+    [
+        ("www.example.org:443", Opening.TLS, "www.example.org", 443),
+        ("[2001:db8::1]:8443", Opening.TLS, "2001:db8::1", 8443),
+        ("tls://www.example.org:443", Opening.TLS, "www.example.org", 443),
+        ("smtp://mail.example.org", Opening.SMTP, "mail.example.org", 25),
+        ("smtp://mail.example.org:587", Opening.SMTP, "mail.example.org", 587),
+        ("imap://[2001:db8::1]", Opening.IMAP, "2001:db8::1", 143),
+        ("pop3://mail", Opening.POP3, "mail", 110),
+        ("ldap://dc:3268", Opening.LDAP, "dc", 3268),
+        ("postgres://[::1]:5433", Opening.POSTGRES, "::1", 5433),
+    ],
 )
-def test_services_to_probe(text: str, place: tuple[str, int]) -> None:
-    assert parse_probe(text) == place
+def test_services_to_probe(text: str, opening: Opening, host: str, port: int) -> None:
+    assert parse_probe(text) == Probe(opening=opening, host=host, port=port)
 
 
-@pytest.mark.parametrize("text", ["", "host", "host:", ":443", "host:0", "host:65536", "::1:443", "a b:1", "host:x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "host", "host:", ":443", "host:0", "host:65536", "::1:443", "a b:1", "host:x", "tls://host"),
+        *("smtp://", "smtp://host:", "smtp://::1", "smtp://host/x", "imap://host:0"),
+    ],
+)
 def test_what_is_no_service_to_probe(text: str) -> None:
     with pytest.raises(InvalidValue, match="HOST:PORT"):
+        parse_probe(text)
+
+
+@pytest.mark.parametrize("text", ["https://host:443", "SMTP://host:25", "://host:25", "smtp://smtp://host"])
+def test_protocols_that_nobody_can_speak_are_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="smtp, imap, pop3, ldap, postgres"):
         parse_probe(text)
