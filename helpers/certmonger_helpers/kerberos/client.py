@@ -38,17 +38,18 @@ class Identity:
 
 
 @contextmanager
-def from_keytab(keytab: str, principal: str) -> Iterator[Identity]:
-    """Tickets for *principal* (empty: this host) with its key in *keytab* (empty: the default one), in memory only.
+def from_keytab(keytab: str, principal: str, *, cache: str = "") -> Iterator[Identity]:
+    """Tickets for *principal* (empty: this host) with its key in *keytab* (empty: the default one).
 
-    Raises Unreachable when no KDC answers, Unconfigured when the key is missing or refused.
+    They are in memory only, or in *cache*, like `FILE:/path`, for a program that has to have them. Raises
+    Unreachable when no KDC answers, Unconfigured when the key is missing or refused.
     """
     keytab = keytab or default_keytab()
     shown = principal or "host of this machine"
     failed = f'There are no Kerberos credentials for "{shown}" from keytab "{keytab}"'
     if reason := unreadable_reason(keytab):
         raise Unconfigured(f"{failed}: {reason}")
-    store = {"client_keytab": keytab, "ccache": f"MEMORY:{secrets.token_hex(8)}"}
+    store = {"client_keytab": keytab, "ccache": cache or f"MEMORY:{secrets.token_hex(8)}"}
     try:
         with Credentials(
             mechanism=KRB5, principal=principal, service="" if principal else "host", store=store

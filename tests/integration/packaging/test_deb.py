@@ -97,7 +97,7 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("/etc/", "/var/"))]
-    for package_of_an_extra in ("acme", "josepy", "prometheus_client"):
+    for package_of_an_extra in ("acme", "josepy", "pkcs11", "prometheus_client"):
         assert [name for name in names if name.endswith(f"/site-packages/{package_of_an_extra}/")]
 
 
