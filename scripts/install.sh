@@ -24,7 +24,16 @@ put dbus/system-services/org.fedorahosted.certmonger.service \
     /usr/local/share/dbus-1/system-services/org.fedorahosted.certmonger.service
 put dbus/services/org.fedorahosted.certmonger.service /usr/local/share/dbus-1/services/org.fedorahosted.certmonger.service
 put systemd/certmongerd.service /etc/systemd/system/certmongerd.service
+put systemd/user/certmongerd.service /etc/systemd/user/certmongerd.service
 put systemd/tmpfiles.d/certmongerd.conf /etc/tmpfiles.d/certmongerd.conf
+put systemd/sysusers.d/certmongerd.conf /etc/sysusers.d/certmongerd.conf
+for tool in systemd-sysusers systemd-tmpfiles; do
+    command -v $tool >/dev/null || { echo "  without $tool: make the user and the directories yourself, see README.md"; continue; }
+    case $tool in
+    systemd-sysusers) $tool ${root:+--root="$root"} certmongerd.conf ;;
+    systemd-tmpfiles) $tool ${root:+--root="$root"} --create certmongerd.conf ;;
+    esac
+done
 scripts/share.sh "$prefix/bin/python" "$root/usr/local/share" zsh/site-functions
 echo "  $root/usr/local/share: manual pages, completion for bash, zsh and fish"
 install -d "$root/usr/local/bin"

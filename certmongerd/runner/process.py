@@ -19,6 +19,7 @@ from certmongerd.runner.supervision import (
     Starter,
     Supervision,
 )
+from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
 from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
 from certmongerd.store.secret_file import DIRECTORY_VARIABLE
@@ -94,11 +95,13 @@ class Launcher:
             output_grace_s=self._output_grace_s,
         )
 
+        temporary = ""  # bundled helpers have a directory for each run
+
         async def start(capture: Capture) -> Child:
             source = _standard_input(stdin)
             try:
                 if bundled is not None:
-                    own = {**env, **_with_credentials()}
+                    own = {**env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
                     return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
@@ -120,7 +123,14 @@ class Launcher:
         async with self._slots[bundled is not None]:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
-            return await self._supervise(program, limits, start)
+            parent = env.get("TMPDIR")
+            if bundled is None or not parent:
+                return await self._supervise(program, limits, start)
+            temporary = make_temporary_directory(program, parent)
+            try:
+                return await self._supervise(program, limits, start)
+            finally:
+                await remove_temporary_directory(temporary)
 
     async def close(self) -> None:
         """End everything that runs, within a second, and start nothing more."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from certmonger_helpers.ipa import rpc
-from certmonger_helpers.ipa.discovery import first_answer
+from certmonger_helpers.ipa.discovery import first_answer, load_resolver
 from certmonger_helpers.ipa.server import Login, Password, call
 from certmonger_helpers.ipa.settings import (
     DEFAULT_CA_FILE,
@@ -19,6 +19,7 @@ from certmonger_helpers.ipa.settings import (
     read_config,
 )
 from certmonger_helpers.kerberos.client import Identity, from_cache, from_keytab
+from certmonger_helpers.privileges import can_give_up, give_up
 from certmonger_helpers.protocol import (
     Helper,
     HelperInput,
@@ -123,7 +124,12 @@ def _ask_servers(
     def ask(client: HttpClient) -> Awaitable[_Result]:
         return first_answer(settings, lambda url: send(client, url, login))
 
-    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits())
+    def prepare() -> None:
+        if settings.domain and can_give_up():
+            load_resolver()
+        give_up()
+
+    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits(), prepare=prepare)
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from certmonger_helpers.kerberos.cache import default_cache_in_memory
 from certmonger_helpers.kerberos.gssapi import KRB5, Credentials, GssError
 from certmonger_helpers.kerberos.keytab import default_keytab, unreadable_reason
 from certmonger_helpers.outcome import Unconfigured, Unreachable
+from certmonger_helpers.privileges import can_give_up
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ def from_keytab(keytab: str, principal: str) -> Iterator[Identity]:
         with Credentials(
             mechanism=KRB5, principal=principal, service="" if principal else "host", store=store
         ) as credentials:
-            identity = Identity(credentials.principal(), store)
+            # The tickets are there now; the keytab is not looked at again, and can be out of reach.
+            identity = Identity(credentials.principal(), {"ccache": store["ccache"]})
             _log.info("authenticating as %s", identity.principal)
             yield identity
     except GssError as exc:
@@ -67,7 +70,8 @@ def from_cache() -> Iterator[Identity]:
     """The tickets of the default cache. Raises Unreachable when there are none that are valid."""
     try:
         with Credentials(mechanism=KRB5, store={}) as credentials:
-            identity = Identity(credentials.principal(), {})
+            principal = credentials.principal()
+            identity = Identity(principal, {"ccache": default_cache_in_memory()} if can_give_up() else {})
             _log.info("authenticating as %s", identity.principal)
             yield identity
     except GssError as exc:
