@@ -9,19 +9,19 @@ signals, so that it does not compete with the daemon.
 
 import argparse
 import json
-import os
-import platform
 import random
-import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from machine import machine, version_of
 from pipeline import Call, CallFailed, Pipeline
 from processes import cpu_seconds, peak_memory_mib
-from rig import Rig, programs, started
+from rig import MeasurementFailed, Rig, helper_directories, programs, started
 from scep_ca import CHALLENGE, scepserver
 
 from certmongerd.api import (
@@ -35,26 +35,29 @@ from certmongerd.api import (
     ROOT_PATH,
 )
 from certmongerd.busapi.transport import Variant
-from certmongerd.installation import helper_directory
 
 POLL_S = 0.1
 READY_TIMEOUT_S = 60.0
 FAILED_STATES = {"CA_REJECTED", "NEED_GUIDANCE", "CA_UNREACHABLE", "CA_UNCONFIGURED", "NEED_CA"}
+SCEP: Final = "scep"
+NEEDED_DATA: Final = {"local": "root-certs", SCEP: "scep-ra-cert"}
+"""Properties of CAs that are there when the CA can be used."""
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--daemon", choices=sorted(programs()), default="certmongerd")
-    parser.add_argument("--count", type=int, default=50, help="requests in the burst")
-    parser.add_argument("--key", default="RSA:2048", metavar="TYPE:SIZE")
-    parser.add_argument("--ca", default="local", help="local, SelfSign, or scep: a scepserver that is started for it")
-    parser.add_argument("--transport", choices=("bus", "peer"), default="bus")
-    parser.add_argument("--repeat", type=int, default=1, help="runs, each with a new daemon")
-    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
-    return parser.parse_args()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """What is asked for at once."""
+
+    count: int
+    key: str
+    """TYPE:BITS"""
+    ca: str
+    """local, SelfSign, or scep: a scepserver that is started for it."""
+    transport: str = "bus"
+    timeout_s: float = 600
 
 
-def _wait_for_daemon(rig: Rig) -> None:
+def wait_for_daemon(rig: Rig) -> None:
     """On a bus, the name may appear later than the process; the private socket is there when this is called."""
     if not rig.is_bus:
         return
@@ -63,25 +66,20 @@ def _wait_for_daemon(rig: Rig) -> None:
         owned = Call(DBUS_PATH, DBUS_NAME, "NameHasOwner", "s", (BUS_NAME,), destination=DBUS_NAME)
         while client.call(owned) != (True,):
             if time.monotonic() > deadline:
-                raise SystemExit("the daemon did not take its name: " + (rig.state / "daemon.log").read_text())
+                raise MeasurementFailed("the daemon did not take its name: " + (rig.state / "daemon.log").read_text())
             time.sleep(0.05)
 
 
-SCEP: Final = "scep"
-NEEDED_DATA: Final = {"local": "root-certs", SCEP: "scep-ra-cert"}
-"""Properties of CAs that are there when the CA can be used."""
-
-
-def _add_scep_ca(client: Pipeline, url: str) -> None:
-    command = f"{helper_directory()}/scep-submit -u {url}"
+def _add_scep_ca(client: Pipeline, daemon: str, url: str) -> None:
+    command = f"{helper_directories()[daemon]}/scep-submit -u {url}"
     client.call(Call(ROOT_PATH, ROOT_INTERFACE, "add_known_ca", "ssas", (SCEP, command, [])))
 
 
-def _ca_path(client: Pipeline, nickname: str) -> str:
+def ca_path(client: Pipeline, nickname: str) -> str:
     """The CA's object path, once its certificates are known (the local CA makes its own at first)."""
     answer = client.call(Call(ROOT_PATH, ROOT_INTERFACE, "find_ca_by_nickname", "s", (nickname,)))
     if not answer:
-        raise SystemExit(f"there is no CA {nickname}")
+        raise MeasurementFailed(f"there is no CA {nickname}")
     path = str(answer[0])
     deadline = time.monotonic() + READY_TIMEOUT_S
     everything = Call(path, PROPERTIES_INTERFACE, "GetAll", "s", (CA_INTERFACE,))
@@ -90,12 +88,17 @@ def _ca_path(client: Pipeline, nickname: str) -> str:
         if isinstance(properties, dict) and properties.get(NEEDED_DATA[nickname]):
             break
         if time.monotonic() > deadline:
-            raise SystemExit(f"the certificates of {nickname} did not come")
+            raise MeasurementFailed(f"the certificates of {nickname} did not come")
         time.sleep(0.1)
     return path
 
 
-def _addition(number: int, folder: Path, ca_path: str, key: str) -> Call:
+def additions(numbers: range, folder: Path, path: str, key: str) -> list[Call]:
+    """Calls that add requests of the CA at *path*, whose files are below *folder*."""
+    return [_addition(number, folder, path, key) for number in numbers]
+
+
+def _addition(number: int, folder: Path, path: str, key: str) -> Call:
     key_type, _, size_bits = key.partition(":")
     values = {
         "NICKNAME": Variant("s", f"burst-{number}"),
@@ -106,13 +109,14 @@ def _addition(number: int, folder: Path, ca_path: str, key: str) -> Call:
         "KEY_TYPE": Variant("s", key_type),
         "KEY_SIZE": Variant("i", int(size_bits)),
         "SUBJECT": Variant("s", f"CN=host{number}.example.com"),
-        "CA": Variant("o", ca_path),
+        "CA": Variant("o", path),
         "template-challenge-password": Variant("s", CHALLENGE),
     }
     return Call(ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (values,))
 
 
-def _wait_for_all(client: Pipeline, paths: list[str], timeout_s: float) -> None:
+def wait_for_all(client: Pipeline, paths: Sequence[str], timeout_s: float) -> None:
+    """Until the requests at *paths* are all in MONITORING. Raises MeasurementFailed when one will not be."""
     unfinished = list(paths)
     random.shuffle(unfinished)
     deadline = time.monotonic() + timeout_s
@@ -122,69 +126,75 @@ def _wait_for_all(client: Pipeline, paths: list[str], timeout_s: float) -> None:
             unfinished.pop()
             continue
         if stuck or status in FAILED_STATES:
-            raise SystemExit(f"{unfinished[-1]} is in {status}")
+            raise MeasurementFailed(f"a request is in {status}")
         if time.monotonic() > deadline:
-            raise SystemExit(f"{len(unfinished)} requests are not in MONITORING after {timeout_s:g} s, one in {status}")
+            raise MeasurementFailed(f"not finished after {timeout_s:g} s, one request is in {status}")
         time.sleep(POLL_S)
 
 
-def _measure(rig: Rig, arguments: argparse.Namespace, scep_url: str) -> dict[str, object]:
+def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
     folder = rig.state / "certificates"
     folder.mkdir()
-    _wait_for_daemon(rig)
+    wait_for_daemon(rig)
     with Pipeline(rig.address, is_bus=rig.is_bus) as client:
         if scep_url:
-            _add_scep_ca(client, scep_url)
-        ca_path = _ca_path(client, arguments.ca)
+            _add_scep_ca(client, rig.daemon, scep_url)
+        path = ca_path(client, burst.ca)
         time.sleep(1)  # what the daemon does at its start is not part of the burst
-        calls = [_addition(number, folder, ca_path, arguments.key) for number in range(arguments.count)]
+        calls = additions(range(burst.count), folder, path, burst.key)
         cpu_before, own_before, began = cpu_seconds(rig.pid), time.process_time(), time.monotonic()
         try:
             answers = client.call_all(calls)
         except CallFailed as error:
-            raise SystemExit(f"add_request: {error}") from error
+            raise MeasurementFailed(f"add_request: {error}") from error
         accepted = time.monotonic()
-        _wait_for_all(client, [str(answer[1]) for answer in answers], arguments.timeout)
+        wait_for_all(client, [str(answer[1]) for answer in answers], burst.timeout_s)
         ended = time.monotonic()
-    missing = [call for call in range(arguments.count) if not (folder / f"{call}.crt").stat().st_size]
+    missing = [number for number in range(burst.count) if not (folder / f"{number}.crt").stat().st_size]
     if missing:
-        raise SystemExit(f"MONITORING without a certificate: {missing}")
+        raise MeasurementFailed(f"MONITORING without a certificate: {missing}")
     return {
-        "seconds": round(ended - began, 2),
-        "accepted_after_s": round(accepted - began, 2),
-        "cpu_s": round(cpu_seconds(rig.pid) - cpu_before, 2),
-        "client_cpu_s": round(time.process_time() - own_before, 2),
+        "seconds": round(ended - began, 3),
+        "accepted_after_s": round(accepted - began, 3),
+        "cpu_s": round(cpu_seconds(rig.pid) - cpu_before, 3),
+        "client_cpu_s": round(time.process_time() - own_before, 3),
         "peak_memory_mib": round(peak_memory_mib(rig.pid), 1),
     }
 
 
-def machine() -> dict[str, object]:
-    """What the measurement was made on."""
-    models = [
-        line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {"cores": os.cpu_count(), "processor": models[0] if models else platform.machine()}
-
-
-def version_of(program: str) -> str:
-    """What a daemon says to -v."""
-    return subprocess.run([program, "-v"], capture_output=True, text=True, check=False).stdout.strip()
+def run_burst(daemon: str, burst: Burst) -> dict[str, float]:
+    """One run with a daemon of its own. Raises MeasurementFailed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="burst-") as root,
+        tempfile.TemporaryDirectory(prefix="burst-ca-") as ca_root,
+        scepserver(Path(ca_root)) if burst.ca == SCEP else nullcontext("") as scep_url,
+        started(daemon, transport=burst.transport, root=Path(root)) as rig,
+    ):
+        return _measure(rig, burst, scep_url)
 
 
 def main() -> None:
     """Run the burst as often as asked and print a line of JSON for each."""
-    arguments = _arguments()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--daemon", choices=sorted(programs()), default="certmongerd")
+    parser.add_argument("--count", type=int, default=50, help="requests in the burst")
+    parser.add_argument("--key", default="RSA:2048", metavar="TYPE:SIZE")
+    parser.add_argument("--ca", default="local", help="local, SelfSign, or scep: a scepserver that is started for it")
+    parser.add_argument("--transport", choices=("bus", "peer"), default="bus")
+    parser.add_argument("--repeat", type=int, default=1, help="runs, each with a new daemon")
+    parser.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
+    arguments = parser.parse_args()
     asked = {name: getattr(arguments, name) for name in ("daemon", "count", "key", "ca", "transport")}
-    version = version_of(programs()[arguments.daemon])
+    burst = Burst(
+        count=arguments.count,
+        key=arguments.key,
+        ca=arguments.ca,
+        transport=arguments.transport,
+        timeout_s=arguments.timeout,
+    )
+    about = {"version": version_of(programs()[arguments.daemon]), **machine()}
     for _ in range(arguments.repeat):
-        with (
-            tempfile.TemporaryDirectory(prefix="burst-") as root,
-            tempfile.TemporaryDirectory(prefix="burst-ca-") as ca_root,
-            scepserver(Path(ca_root)) if arguments.ca == SCEP else nullcontext("") as scep_url,
-            started(arguments.daemon, transport=arguments.transport, root=Path(root)) as rig,
-        ):
-            result = _measure(rig, arguments, scep_url)
-        print(json.dumps({**asked, "version": version, **result, **machine()}), flush=True)
+        print(json.dumps({**asked, **run_burst(arguments.daemon, burst), **about}), flush=True)
 
 
 if __name__ == "__main__":

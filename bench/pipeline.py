@@ -33,9 +33,9 @@ class CallFailed(Exception):
 class Pipeline:
     """A connection to a bus or directly to a daemon. Use as a context manager."""
 
-    def __init__(self, address: str, *, is_bus: bool) -> None:
+    def __init__(self, address: str, *, is_bus: bool, timeout_s: float = 60) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
+        self._socket.settimeout(timeout_s)
         self._socket.connect(parse_addresses(address)[0].socket_name())
         self._decoder = Decoder()
         self._serial = 0
@@ -97,7 +97,7 @@ class Pipeline:
         while (message := self._decoder.next_message()) is None:
             data = self._socket.recv(65536)
             if not data:
-                raise SystemExit("the connection was closed")
+                raise CallFailed("the connection was closed")
             self._decoder.append(data)
         return message
 

@@ -29,9 +29,53 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS_PER_SECOND
 
 
+def precise_cpu_seconds(pid: int) -> float:
+    """Time that a process and its living descendants have run, to the nanosecond; for short or lazy stretches."""
+    nanoseconds = 0
+    for member in _family(pid):
+        for thread in Path(f"/proc/{member}/task").glob("*/schedstat"):
+            try:
+                nanoseconds += int(thread.read_text().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return nanoseconds / 1e9
+
+
+def wake_ups(pid: int) -> int:
+    """How often threads of a process and its living descendants have gone to sleep, and so were woken."""
+    count = 0
+    for member in _family(pid):
+        for thread in Path(f"/proc/{member}/task").glob("*/status"):
+            try:
+                count += _number(thread, "voluntary_ctxt_switches:")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return count
+
+
 def peak_memory_mib(pid: int) -> float:
     """The largest resident size that the process itself has had."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return _number(Path(f"/proc/{pid}/status"), "VmHWM:") / 1024
+
+
+def memory_mib(pid: int) -> float:
+    """The resident size of the process itself."""
+    return _number(Path(f"/proc/{pid}/status"), "VmRSS:") / 1024
+
+
+def family_memory_mib(pid: int) -> float:
+    """What a process and its descendants occupy together: what they share counts once (PSS)."""
+    total = 0
+    for member in _family(pid):
+        try:
+            total += _number(Path(f"/proc/{member}/smaps_rollup"), "Pss:")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total / 1024
+
+
+def _number(path: Path, label: str) -> int:
+    for line in path.read_text().splitlines():
+        if line.startswith(label):
+            return int(line.split()[1])
+    return 0

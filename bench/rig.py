@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from certmongerd.installation import helper_directory
+
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -33,10 +35,16 @@ DIRECTORIES = {
 STOP_TIMEOUT_S = 20.0
 
 
+class MeasurementFailed(Exception):
+    """A daemon did not do, or not in time, what was to be measured."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rig:
     """A daemon that was started."""
 
+    daemon: str
+    """Its name in `programs`."""
     pid: int
     address: str
     """D-Bus address to connect to."""
@@ -48,6 +56,11 @@ class Rig:
 def programs() -> dict[str, str]:
     """The daemons that can be measured, with their program files."""
     return {"certmongerd": str(Path(sys.executable).with_name("certmongerd")), "debian": "/usr/sbin/certmonger"}
+
+
+def helper_directories() -> dict[str, str]:
+    """Where the enrolment helpers of each daemon are."""
+    return {"certmongerd": helper_directory(), "debian": "/usr/lib/certmonger"}
 
 
 def daemon_environment(root: Path, bus_address: str | None) -> dict[str, str]:
@@ -71,7 +84,7 @@ def _wait_until_listening(path: Path, process: "subprocess.Popen[bytes]", log: P
             if probe.connect_ex(str(path)) == 0:
                 return
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"nobody listens at {path}:\n{log.read_text(errors='replace')}")
+            raise MeasurementFailed(f"nobody listens at {path}:\n{log.read_text(errors='replace')}")
         time.sleep(0.01)
 
 
@@ -110,7 +123,7 @@ def started(daemon: str, *, transport: str, root: Path) -> Iterator[Rig]:
     """
     program = programs()[daemon]
     if shutil.which(program) is None:
-        raise SystemExit(f"{program} is not installed")
+        raise MeasurementFailed(f"{program} is not installed")
     path = root / "socket"
     address = f"unix:path={path}"
     with ExitStack() as stack:
@@ -123,4 +136,4 @@ def started(daemon: str, *, transport: str, root: Path) -> Iterator[Rig]:
             environment = daemon_environment(root, None)
             process = stack.enter_context(running([program, "-n", "-L", "-P", str(path)], environment, log))
             _wait_until_listening(path, process, log)
-        yield Rig(pid=process.pid, address=address, is_bus=transport == "bus", state=root)
+        yield Rig(daemon=daemon, pid=process.pid, address=address, is_bus=transport == "bus", state=root)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from rig import MeasurementFailed
+
 CHALLENGE: Final = "secret"
 START_TIMEOUT_S: Final = 20.0
 
@@ -25,7 +27,7 @@ def scepserver(root: Path) -> Iterator[str]:
     """Run the server below the folder *root*; the URL. It ends with the context."""
     program = shutil.which("scepserver")
     if program is None:
-        raise SystemExit("scepserver is not installed: apt-get install scep")
+        raise MeasurementFailed("scepserver is not installed: apt-get install scep")
     depot, port = root / "depot", _free_port()
     subprocess.run([program, "ca", "-init", "-depot", str(depot)], check=True, capture_output=True, timeout=60)
     with (root / "scepserver.log").open("wb") as log:
@@ -42,7 +44,7 @@ def scepserver(root: Path) -> Iterator[str]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"scepserver did not start:\n{(root / 'scepserver.log').read_text()}")
+                raise MeasurementFailed(f"scepserver did not start:\n{(root / 'scepserver.log').read_text()}")
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}/scep"
     finally:

@@ -83,7 +83,7 @@ class Daemon:
         self._host_name = socket.getfqdn()
         self._executor = Executor()
         self._unit = find_own_unit()
-        self._launcher = Launcher(helper_dir, unit=self._unit, max_external=settings.max_helpers)
+        self._launcher = Launcher(helper_dir, unit=self._unit)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -98,6 +98,7 @@ class Daemon:
             base_environment=environment,
             resolve_helper=self._resolve,
             refetch_scep=self._refetch_scep,
+            refetch_roots=self._refetch_roots,
             count_run=self.run_times.add,
         )
         ca_certificates = CaCertificates(
@@ -161,6 +162,7 @@ class Daemon:
         self._launcher.uses_units = launcher is ProgramLauncher.SYSTEMD_RUN or (
             launcher is ProgramLauncher.AUTO and self._unit is not None
         )
+        self._launcher.allow(settings.max_helpers)
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 
@@ -192,6 +194,9 @@ class Daemon:
 
     def _refetch_scep(self, entry: CaEntry) -> None:
         self.engine.ca_workers.refetch_scep(entry, self.engine.tasks)
+
+    def _refetch_roots(self, entry: CaEntry) -> None:
+        self.engine.ca_workers.refetch_roots(entry, self.engine.tasks)
 
     def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
         return self.engine.ca_locations(ca)

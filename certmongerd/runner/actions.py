@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
@@ -40,8 +41,10 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
+from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.links import located
+from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
@@ -121,8 +124,12 @@ class Actions:
         storage = request.key_storage
         store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            facts = await self.executor.io(
-                store.read_key, storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+            facts = await self.executor.store(
+                {storage.type},
+                store.read_key,
+                storage,
+                request.key_next_marker,
+                known_spki=request.signing_key.pubkey_info,
             )
         if facts is None:
             return KeyAbsent()
@@ -132,7 +139,7 @@ class Actions:
         storage = request.cert_storage
         store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            return await self.executor.io(_read_certificate, store, request)
+            return await self.executor.store({storage.type}, _read_certificate, store, request)
 
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -143,9 +150,13 @@ class Actions:
             if request.key_next_marker:
                 # Whatever is wrong with the place, making the key there says it better.
                 with suppress(KeyStoreError):
-                    await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+                    await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
             try:
-                generated = await self.executor.cpu(store.generate_key, storage, request.key, marker, cipher)
+                work = partial(store.generate_key, storage, request.key, marker, cipher)
+                if storage.type is StorageType.FILE:
+                    generated = await self.executor.cpu(work)
+                else:  # the computing is done in another process, or another machine
+                    generated = await self.executor.store({storage.type}, work)
             except asyncio.CancelledError:
                 # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
                 # may be closed already, when it is the daemon that ends.
@@ -168,7 +179,7 @@ class Actions:
         try:
             store = open_key_store(storage.type)
             async with self.locks.holding([storage.location]):
-                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+                await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
         except KeyStoreError as error:
             _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
@@ -177,15 +188,15 @@ class Actions:
         store = open_key_store(storage.type)
         digest = self.settings().digest
         async with self.locks.holding([storage.location]):
-            return await self.executor.io(_sign_csr, store, request, digest, self.host_name)
+            return await self.executor.store({storage.type}, _sign_csr, store, request, digest, self.host_name)
 
     async def _save_cert(self, request: Request) -> EffectResult:
-        store = open_key_store(request.cert_storage.type)
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
             try:
-                saved = await self.executor.io(
-                    store.save_certificate,
+                saved = await self.executor.store(
+                    {request.key_storage.type, request.cert_storage.type},
+                    save_pair,
                     request.cert,
                     request.cert_storage,
                     request.key_storage,
@@ -265,8 +276,8 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with open(secret_file(path), encoding="utf-8") as file:
-            text = file.read(_MEBIBYTE)
+        with located(secret_file(path)) as place, place.open() as file:
+            text = file.read(_MEBIBYTE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InvalidValue(

@@ -13,6 +13,7 @@ from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed
 from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State
+from certmongerd.log_fields import set_log_fields
 from certmongerd.runner.registry import Registry, RequestEntry
 
 _log = logging.getLogger(__name__)
@@ -72,9 +73,9 @@ class RequestWorkers:
         # one that stops a service must not meet one that starts it.
         self._hooks = asyncio.Lock()
 
-    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup) -> None:
-        """Begin working on *entry*."""
-        self.deliver(entry, Begin())
+    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup, *, with_daemon: bool = False) -> None:
+        """Begin working on *entry*; *with_daemon*, because the daemon began."""
+        self.deliver(entry, Begin(with_daemon))
         entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
 
     async def stop(self, entry: RequestEntry) -> None:
@@ -139,6 +140,7 @@ class RequestWorkers:
         return has_hooks and is_saving and not request.is_watching
 
     async def _work(self, entry: RequestEntry) -> None:
+        set_log_fields(request=entry.request.id)
         try:
             while True:
                 entry.changed.clear()
