@@ -14,6 +14,7 @@ _COPIED: Final = (
     "eku",
     "ns_comment",
     "profile",
+    "no_ocsp_check",
     "ns_certtype",
 )
 
@@ -21,9 +22,11 @@ _COPIED: Final = (
 def fill_template(template: Template, facts: CertificateFacts) -> Template:
     """*template* with everything that it leaves open as it is in an adopted certificate.
 
-    So a renewal asks for the same again. Whether it is a CA, and where its status
-    is published, is for the issuer to say, and not copied.
+    So a renewal asks for the same again. Where the certificate's status is published is for the next issuer to say,
+    and not copied.
     """
     if not template.subject and not template.subject_der:
         template = replace(template, subject=facts.subject, subject_der=facts.subject_der)
+    if facts.is_ca and not template.is_ca:
+        template = replace(template, is_ca=True, ca_path_length=max(facts.ca_path_length, -1))  # -2 is "unlimited"
     return replace(template, **{name: getattr(template, name) or getattr(facts, name) for name in _COPIED})

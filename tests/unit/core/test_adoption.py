@@ -33,15 +33,21 @@ ADOPTED = Template(
     ip_address=("192.0.2.1",),
     ku="101",
     eku=("1.3.6.1.5.5.7.3.1",),
+    is_ca=True,
+    ca_path_length=2,
     ns_comment="hello",
     profile="WebServer",
+    no_ocsp_check=True,
     ns_certtype="server",
 )
 
 
 def test_an_empty_template_asks_for_what_the_certificate_has() -> None:
-    # As certmonger does: not for being a CA, nor for where its status is published.
+    # But not for where its status is published, which another issuer would have to know.
     assert fill_template(Template(), FACTS) == ADOPTED
+    unlimited = fill_template(Template(), replace(FACTS, ca_path_length=-2))
+    assert (unlimited.is_ca, unlimited.ca_path_length) == (True, -1)
+    assert not fill_template(Template(), replace(FACTS, is_ca=False, ca_path_length=-1)).is_ca
 
 
 def test_what_the_template_says_already_is_kept() -> None:
@@ -54,6 +60,9 @@ def test_what_the_template_says_already_is_kept() -> None:
         ip_address=("own",),
         ku="1",
         eku=("own",),
+        is_ca=True,
+        ca_path_length=0,
+        no_ocsp_check=True,
         ns_comment="own",
         profile="own",
         ns_certtype="own",
