@@ -90,8 +90,9 @@ class Instance:
         return self.root / "database"
 
     def add_cas(self, helpers: Commands) -> None:
-        """The CAs `local` and `scep`; and those that daemons have, lest each start asks theirs."""
-        commands = {"scep": helpers.scep, **dict.fromkeys(("local", "IPA", "dogtag-ipa-renew-agent"), helpers.local)}
+        """The CAs `local` and `scep`; and those that daemons have, with nothing that each start would have to run."""
+        nothing = dict.fromkeys(("IPA", "dogtag-ipa-renew-agent"), "/nowhere/helper")
+        commands = {"local": helpers.local, "scep": helpers.scep, **nothing}
         for name, command in commands.items():
             self.repository.create_ca(Ca(id=CaName(name), external_helper=command), datetime.now(UTC))
 
