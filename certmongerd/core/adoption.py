@@ -14,6 +14,7 @@ _COPIED: Final = (
     "eku",
     "ns_comment",
     "profile",
+    "no_ocsp_check",
     "ns_certtype",
 )
 _PUBLISHED: Final = ("crldp", "freshest_crl", "ocsp")

@@ -37,6 +37,7 @@ ADOPTED = Template(
     ca_path_length=2,
     ns_comment="hello",
     profile="WebServer",
+    no_ocsp_check=True,
     ns_certtype="server",
 )
 
@@ -70,6 +71,9 @@ def test_what_the_template_says_already_is_kept() -> None:
         ip_address=("own",),
         ku="1",
         eku=("own",),
+        is_ca=True,
+        ca_path_length=0,
+        no_ocsp_check=True,
         ns_comment="own",
         profile="own",
         ns_certtype="own",
