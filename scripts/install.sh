@@ -41,9 +41,11 @@ put systemd/certmongerd.service /etc/systemd/system/certmongerd.service
 put systemd/user/certmongerd.service /etc/systemd/user/certmongerd.service
 put systemd/tmpfiles.d/certmongerd.conf /etc/tmpfiles.d/certmongerd.conf
 put systemd/sysusers.d/certmongerd.conf /etc/sysusers.d/certmongerd.conf
-if command -v systemd-sysusers >/dev/null; then
-    systemd-sysusers ${root:+--root="$root"} certmongerd.conf
-    systemd-tmpfiles ${root:+--root="$root"} --create certmongerd.conf
+if [ -n "$root" ]; then
+    : # whoever installs the stage makes users and directories
+elif command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers certmongerd.conf
+    systemd-tmpfiles --create certmongerd.conf
 else
     echo "  not made without systemd: the user certmonger-helper, the directories of /etc/tmpfiles.d/certmongerd.conf"
 fi
