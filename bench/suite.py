@@ -4,7 +4,7 @@
     bench/suite.py --quick        # a few minutes, fewer and smaller cases
 
 Prints a table of medians with ratios, and writes results.json, table.md and costs.svg (what one certificate costs, by
-the number of certificates) into the folder that --output names. Needs Debian's packages certmonger and scep; without them
+the number of certificates) into the folder that --output names. Needs Debian's packages certmonger and scep; without
 them it says so, and measures what there is.
 """
 

@@ -59,6 +59,14 @@ class Engine:
         """All requests in ascending number order."""
         return self.registry.request_values
 
+    def requests_named(self, nickname: str) -> tuple[ObjectPath, ...]:
+        """Requests with *nickname*, without regard to case."""
+        return self.registry.index.named(nickname)
+
+    def requests_at(self, location: str) -> tuple[ObjectPath, ...]:
+        """Requests that keep their key or their certificate in the file or database *location*."""
+        return self.registry.index.at(location)
+
     def cas(self) -> Mapping[ObjectPath, Ca]:
         """All CAs in ascending number order."""
         return self.registry.ca_values

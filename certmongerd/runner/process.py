@@ -49,7 +49,7 @@ class Launcher:
         self._max_output_bytes = max_output_bytes
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
-        self._warm = WarmStart(_spawn_server)
+        self._warm = WarmStart(spawn_server)
         self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
@@ -172,8 +172,8 @@ async def _execute(
     return _ExecutedChild(process)
 
 
-async def _spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subprocess.Process:
-    """Start the fork server, which inherits *descriptor* and shares only standard error with the daemon."""
+async def spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subprocess.Process:
+    """Start a server of ours, which inherits *descriptor* and shares only standard error with the daemon."""
     null = asyncio.subprocess.DEVNULL
     try:
         return await _create(

@@ -13,6 +13,7 @@ from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
+from certmongerd.core.index import RequestIndex
 from certmongerd.core.machine import durable_image
 from certmongerd.core.model import Ca, Request
 from certmongerd.core.step import Context, Policy
@@ -118,6 +119,7 @@ class Registry:
             self.requests, lambda path: self.requests[path].request
         )
         self.ca_values: Mapping[ObjectPath, Ca] = _View(self.cas, lambda path: self.cas[path].ca)
+        self.index = RequestIndex()
         self._listeners: list[ChangeListener] = []
         self._ca_list: tuple[Ca, ...] | None = None
         """The values of `cas` as `context` hands them out; None after a change."""
@@ -142,6 +144,7 @@ class Registry:
         path = ObjectPath(f"{REQUEST_PATH_PREFIX}{self._last_request}")
         entry = RequestEntry(path=path, request=request, file_name=file_name, stored=stored)
         self.requests[path] = entry
+        self.index.add(path, request)
         self.tell(lambda listener: listener.request_added(path, request))
         return entry
 
@@ -158,6 +161,7 @@ class Registry:
     def leave_request(self, entry: RequestEntry) -> None:
         """Take an entry out of the table."""
         if self.requests.pop(entry.path, None) is not None:
+            self.index.discard(entry.path, entry.request)
             self.tell(lambda listener: listener.request_removed(entry.path))
 
     def leave_ca(self, entry: CaEntry) -> None:
@@ -169,6 +173,8 @@ class Registry:
     def set_request(self, entry: RequestEntry, request: Request) -> None:
         """Give an entry its next value and announce the change."""
         old, entry.request = entry.request, request
+        if entry.path in self.requests:
+            self.index.change(entry.path, old, request)
         if request != old:
             if request.state is not old.state:
                 _log.info('Request "%s" is in state %s', request.id, request.state.value)
@@ -199,10 +205,9 @@ class Registry:
 
     def unused_nickname(self) -> Nickname:
         """A time stamp as nickname; several in one second get a suffix."""
-        taken = {entry.request.id.casefold() for entry in self.requests.values()}
         stamp = self.clock.now().strftime("%Y%m%d%H%M%S")
         name, suffix = stamp, 0
-        while name in taken:
+        while self.index.named(name):
             suffix += 1
             name = f"{stamp}-{suffix}"
         return Nickname(name)
