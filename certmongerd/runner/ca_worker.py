@@ -41,7 +41,6 @@ from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun, Finished
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.words import split_command
-from certmongerd.scep.rollover import describe_changes
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +131,6 @@ class CaWorkers:
     async def _go_through(self, entry: CaEntry, phase: Phase) -> None:
         record = PhaseRecord()
         event: PhaseEvent = Refetch()
-        never = asyncio.Event()
         while True:
             step = step_phase(entry.ca, phase, record, event, self.registry.clock.now())
             record = step.record
@@ -141,7 +139,7 @@ class CaWorkers:
                 _settle(entry, phase)
                 if step.delay is None:
                     return
-                await self.registry.clock.wait(never, step.delay)
+                await self.registry.clock.sleep(step.delay)
                 event = Timer()
             else:
                 event = await self._carry_out(entry, phase, step.action)
@@ -235,6 +233,8 @@ def _parse(phase: Phase, output: bytes, ca: Ca) -> Fetched:
             pems = [c.pem for c in (*data.roots, *data.other_roots, *data.others)]
             return Fetched(data=data, not_afters=_ends(pems))
         case Phase.ENCRYPTION_CERTS:
+            from certmongerd.scep.rollover import describe_changes  # brings a library that only SCEP needs
+
             certificates = read_encryption_certs(output)
             known = EncryptionCerts(ra=ca.encryption_cert, ca=ca.encryption_issuer_cert, pool=ca.encryption_cert_pool)
             for line in describe_changes(known, certificates):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +19,6 @@ from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk
-from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
@@ -28,6 +27,8 @@ from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
+_RESUMED_AT_ONCE: Final = 16
+"""Requests whose files are looked at at once after the start: as many as keep the threads busy."""
 _COMMANDS: Final[Mapping[RequestCommand, Event]] = {
     RequestCommand.RESUBMIT: Resubmit(),
     RequestCommand.REKEY: Rekey(),
@@ -108,7 +109,7 @@ class Engine:
     def reconsider(self) -> None:
         """Let what is being watched be looked at again, after settings changed that say when it is due."""
         for entry in list(self.registry.requests.values()):
-            if entry.request.state is State.MONITORING and entry.worker is not None:
+            if entry.request.state is State.MONITORING and entry.is_started:
                 self.request_workers.deliver(entry, Begin())
 
     # Requests
@@ -154,6 +155,8 @@ class Engine:
 
     async def explain_request(self, path: ObjectPath) -> tuple[Fact, ...]:
         """Why the request stands where it stands: labels and texts."""
+        from certmongerd.runner.explanation import explain_request  # brings a library for SCEP messages
+
         entry = self.registry.requests[path]
         context = self.registry.context(entry.request)
         return await self.registry.executor.io(explain_request, entry.request, context)
@@ -177,7 +180,7 @@ class Engine:
         # A candidate key, of which nobody would know any more, goes first.
         await self.discard_candidate(entry.request)
         try:
-            async with entry.save_lock:
+            async with self.registry.saving(entry):
                 await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
                 self.registry.leave_request(entry)
         except StateStoreError:
@@ -238,7 +241,7 @@ class Engine:
     def wake_requests(self, ca: Ca) -> None:
         """Tell the requests of *ca*, and those that wait for a CA of its name, that there is news."""
         for entry in list(self.registry.requests.values()):
-            if entry.request.ca_name == ca.id and entry.worker is not None:
+            if entry.request.ca_name == ca.id and entry.is_started:
                 self.request_workers.deliver(entry, CaChanged())
 
     def ca_locations(self, ca: Ca) -> tuple[CaCertLocations, ...]:
@@ -262,8 +265,14 @@ class Engine:
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
         # What clients have added since is at work already; a second worker would make a second key.
-        await asyncio.gather(*(self._resume(entry) for entry in self.loaded))
+        waiting = iter(self.loaded)
+        await asyncio.gather(*(self._resume_all(waiting) for _ in range(_RESUMED_AT_ONCE)))
         self.loaded.clear()
+
+    async def _resume_all(self, waiting: Iterator[RequestEntry]) -> None:
+        """Take one after the other out of what several of these share."""
+        for entry in waiting:
+            await self._resume(entry)
 
     async def _resume(self, entry: RequestEntry) -> None:
         """Adopt what key and certificate locations hold now, then go on where the request stood."""
@@ -281,8 +290,7 @@ class Engine:
     def stop(self) -> None:
         """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""
         for entry in self.registry.requests.values():
-            if entry.worker is not None:
-                entry.worker.cancel()
+            self.request_workers.begin_to_stop(entry)
         for ca_entry in self.registry.cas.values():
             for phase in ca_entry.phases.values():
                 phase.cancel()

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from certmongerd.api import CA_PATH_PREFIX, REQUEST_PATH_PREFIX
 from certmongerd.busapi.service import ChangeListener
@@ -17,8 +18,9 @@ from certmongerd.core.index import RequestIndex
 from certmongerd.core.machine import durable_image
 from certmongerd.core.model import Ca, Request
 from certmongerd.core.step import Context, Policy
-from certmongerd.runner.clock import Clock
+from certmongerd.runner.clock import Alarm, Clock
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ class StateFiles(Protocol):
         """Delete the file."""
 
 
+_IDLE: Final = Idle()
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class RequestEntry:
     """One request and what the engine is doing about it."""
@@ -56,14 +61,15 @@ class RequestEntry:
     """Empty until it was stored for the first time."""
     stored: Request | None = None
     """What is on disk."""
-    save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    action: Action = field(default_factory=Idle)
+    action: Action = _IDLE
     generation: int = 0
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when there is a new action."""
-    effect_task: asyncio.Task[object] | None = None
+    is_started: bool = False
+    """Whether it is being worked on, or waits for its alarm or for somebody."""
     worker: asyncio.Task[None] | None = None
+    """There while something is being done. Most requests wait most of the time, and have none."""
+    effect_task: asyncio.Task[object] | None = None
+    alarm: Alarm | None = None
     holds_hooks: bool = False
 
 
@@ -120,6 +126,7 @@ class Registry:
         )
         self.ca_values: Mapping[ObjectPath, Ca] = _View(self.cas, lambda path: self.cas[path].ca)
         self.index = RequestIndex()
+        self._saving = LocationLocks()
         self._listeners: list[ChangeListener] = []
         self._ca_list: tuple[Ca, ...] | None = None
         """The values of `cas` as `context` hands them out; None after a change."""
@@ -212,11 +219,15 @@ class Registry:
             name = f"{stamp}-{suffix}"
         return Nickname(name)
 
+    def saving(self, entry: RequestEntry) -> AbstractAsyncContextManager[None]:
+        """Inside, nobody else writes or removes the file of *entry*."""
+        return self._saving.holding([entry.path])
+
     async def persist_request(self, entry: RequestEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
         if entry.stored is not None and entry.stored == durable_image(entry.request):
             return
-        async with entry.save_lock:
+        async with self.saving(entry):
             image = durable_image(entry.request)
             if entry.stored == image or entry.path not in self.requests:
                 # Removed while this waited: a file written now would bring the request back.

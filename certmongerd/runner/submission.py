@@ -50,7 +50,6 @@ from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun
 from certmongerd.runner.registry import CaEntry, Registry
-from certmongerd.runner.scep_exchange import make_messages, make_query, open_answer, open_reply
 from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)
@@ -138,6 +137,8 @@ class Submissions:
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None:
             return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.')
+        from certmongerd.runner.scep_exchange import make_messages  # brings a library that only SCEP needs
+
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
         return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
@@ -167,6 +168,8 @@ class Submissions:
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None or not is_scep_ca(entry.ca):
             raise QueryRefused(f'Request "{request.id}" does not go to a SCEP server whose data are known.')
+        from certmongerd.runner.scep_exchange import make_query, open_answer
+
         ca = entry.ca
         try:
             message = await self.executor.io(
@@ -210,6 +213,8 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
+            from certmongerd.runner.scep_exchange import open_reply
+
             return open_reply(request, ca, reply.der)
         leaf = parse_certificate(reply.certificate)
     except (RemoteProtocolError, InvalidValue) as error:
