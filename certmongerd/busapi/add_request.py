@@ -6,7 +6,6 @@ The order of the checks is certmonger's, so that a call with several mistakes ge
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from certmongerd.busapi.entries import Entries
 from certmongerd.busapi.locations import (
@@ -23,6 +22,7 @@ from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting
 from certmongerd.busapi.table import Context
 from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname, users_of
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import Nickname, ObjectPath
 from certmongerd.core.model import CaCertLocations, CertStorage, KeyStorage, Request, StorageType
 

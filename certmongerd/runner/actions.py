@@ -40,7 +40,7 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, Request
+from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, Request
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.protocol import Generated
@@ -167,6 +167,8 @@ class Actions:
         storage, wanted = request.key_storage, request.key
         if not isinstance(store, FileKeyStore):
             return await self.executor.cpu(store.generate_key, storage, wanted, marker, cipher)
+        if wanted.gen_type is not KeyAlgorithm.RSA:  # takes less time than storing it
+            return await self.executor.io(store.generate_key, storage, wanted, marker, cipher)
         try:
             key = await self.key_maker.make(wanted.gen_type, wanted.gen_size)
         except InvalidValue as error:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,6 +29,7 @@ from certmongerd.core.ca_machine import (
     step_phase,
 )
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
 from certmongerd.pki.certs import parse_certificate

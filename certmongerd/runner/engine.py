@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, StateStoreError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
+from certmongerd.core.evolve import replace
 from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath

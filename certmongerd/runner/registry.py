@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from certmongerd.busapi.service import ChangeListener
 from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.index import RequestIndex
 from certmongerd.core.machine import durable_image

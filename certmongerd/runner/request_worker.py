@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol
@@ -12,6 +11,7 @@ from certmongerd.core import machine
 from certmongerd.core.effects import Again, Effect, Idle, Wait, has_outside_consequences
 from certmongerd.core.errors import FailureKind, StateStoreError
 from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
+from certmongerd.core.evolve import replace
 from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State

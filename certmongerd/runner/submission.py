@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -36,6 +36,7 @@ from certmongerd.core.events import (
     Unreachable,
     Unusable,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.renewal_info import read_renewal_info
