@@ -11,7 +11,7 @@ from certmongerd import __version__
 from certmongerd.config.builtin import missing_builtins, resolve_helper
 from certmongerd.config.durations import Duration
 from certmongerd.config.paths import Paths
-from certmongerd.config.settings import Settings
+from certmongerd.config.settings import ProgramLauncher, Settings
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
 from certmongerd.core.step import Policy
@@ -35,6 +35,7 @@ from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
+from certmongerd.runner.transient import find_own_unit
 from certmongerd.store.repository import Repository
 
 _log = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class Daemon:
         self._host_name = socket.getfqdn()
         self._executor = Executor()
         self._key_maker = KeyMaker(self._executor, spawn_server)
-        self._launcher = Launcher(helper_dir, max_external=settings.max_helpers)
+        self._unit = find_own_unit()
+        self._launcher = Launcher(helper_dir, unit=self._unit)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -98,6 +100,7 @@ class Daemon:
             base_environment=environment,
             resolve_helper=self._resolve,
             refetch_scep=self._refetch_scep,
+            refetch_roots=self._refetch_roots,
             count_run=self.run_times.add,
         )
         ca_certificates = CaCertificates(
@@ -158,6 +161,11 @@ class Daemon:
     def use_settings(self, settings: Settings) -> None:
         """Work with *settings* from now on."""
         self._settings = settings
+        launcher = settings.program_launcher
+        self._launcher.uses_units = launcher is ProgramLauncher.SYSTEMD_RUN or (
+            launcher is ProgramLauncher.AUTO and self._unit is not None
+        )
+        self._launcher.allow(settings.max_helpers)
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 
@@ -190,6 +198,9 @@ class Daemon:
 
     def _refetch_scep(self, entry: CaEntry) -> None:
         self.engine.ca_workers.refetch_scep(entry, self.engine.tasks)
+
+    def _refetch_roots(self, entry: CaEntry) -> None:
+        self.engine.ca_workers.refetch_roots(entry, self.engine.tasks)
 
     def _locations_of(self, ca: Ca) -> tuple[CaCertLocations, ...]:
         return self.engine.ca_locations(ca)

@@ -60,8 +60,8 @@ class _SavedCounter:
     def certificate_saved(self, path: ObjectPath) -> None:
         """A certificate was stored and read back."""
         request = self._daemon.engine.requests().get(path)
-        if request is not None:
-            self._metrics.count_saved(request.id)
+        if request is not None:  # what was known of its certificate is known still: see `RequestListener`
+            self._metrics.count_saved(request.id, is_renewal=request.cert_facts.not_after is not None)
 
     def request_added(self, path: ObjectPath, request: Request) -> None:
         """Not counted."""

@@ -68,6 +68,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "add-ca": Command("add_ca", "add a CA that has a helper program", edits_cas=True),
     "add-scep-ca": Command("add_scep_ca", "add a CA that speaks SCEP", edits_cas=True),
     "add-acme-ca": Command("add_acme_ca", "add a CA that speaks ACME", edits_cas=True),
+    "add-est-ca": Command("add_est_ca", "add a CA that speaks EST", edits_cas=True),
     "list-cas": Command("list_cas", "show the CAs"),
     "modify-ca": Command("modify_ca", "change the helper program of a CA", edits_cas=True),
     "refresh-ca": Command("refresh_ca", "ask CAs for their certificates and profiles again"),

@@ -60,13 +60,13 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "assigned_id": _text("I", "id", "NAME", "nickname for the request (default: one is made up)"),
     "new_id": _text("I", "new-id", "NAME", "new nickname for the request"),
     "certfile": _text("f", "certfile", "FILE", "file of the certificate (PEM)"),
-    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM)"),
+    "keyfile": _text("k", "keyfile", "FILE", "file of the private key (PEM), or pkcs11: URI of a key in a token"),
     "dbdir": _text("d", "dbdir", "DIR", "NSS database of certificate and key"),
     "nickname": _text("n", "nickname", "NAME", "name inside the NSS database (with -d)"),
     "token": _text("t", "token", "NAME", "token of the NSS database (with -d)"),
     "listed_token": _text("", "token", "NAME", "only entries on this token of an NSS database"),
     # Access to key and certificate.
-    "pinfile": _text("p", "pinfile", "FILE", "file whose first line is the PIN of the private key"),
+    "pinfile": _text("p", "pinfile", "FILE", "file whose first line is the PIN of the private key, or credential:NAME"),
     "pin": _text("P", "pin", "PIN", "PIN of the private key; others may see it in the list of processes"),
     "key_owner": _text("o", "key-owner", "USER[:GROUP]", "owner of the key file"),
     "key_perms": _text("m", "key-perms", "MODE", "mode of the key file, octal"),
@@ -83,7 +83,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "after_command": _text("C", "after-command", "COMMAND", "run this after each saving of the certificate"),
     "notification_method": _text("", "notification-method", "METHOD", "syslog, mail, command, stdout or none"),
     "notification_destination": _text("", "notification-destination", "WHERE", "priority, addresses or command for it"),
-    "probe": _text("", "probe", "HOST:PORT", "TLS service that is to present the certificate after it was saved"),
+    "probe": _text(
+        "", "probe", "SERVICE", "who is to present the certificate after it was saved: HOST:PORT, smtp://HOST, …"
+    ),
     # Key and renewal.
     "key_type": _text("G", "key-type", "TYPE", "type of a key that has to be made"),
     "key_size": _text("g", "key-size", "BITS", "size of a key that has to be made"),
@@ -103,7 +105,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "email": _text("E", "email", "ADDRESS", "e-mail address; may be repeated"),
     "ip_address": _text("A", "ip-address", "ADDRESS", "IP address; may be repeated"),
     "challenge_password_file": _text(
-        "l", "challenge-password-file", "FILE", "file whose first line is the challenge password"
+        "l", "challenge-password-file", "FILE", "file whose first line is the challenge password, or credential:NAME"
     ),
     "challenge_password": _text("L", "challenge-password", "TEXT", "challenge password"),
     "for_ca": _flag("", "for-ca", "ask for a CA certificate"),
@@ -146,6 +148,15 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "dns_key_file": _text("", "dns-key-file", "FILE", "TSIG key for these updates, as tsig-keygen writes it"),
     "dns_zone": _text("", "dns-zone", "ZONE", "zone to update (default: the server is asked)"),
     "dns_wait": _text("", "dns-wait", "SECONDS", "time until a record is published everywhere (default: 0)"),
+    "est_url": _text("u", "url", "URL", "the EST server, https://HOST[:PORT], or the whole address"),
+    "est_label": _text("", "label", "NAME", "which CA of the EST server"),
+    "root_fingerprint": _text("", "root-fingerprint", "SHA256", "of the CA certificate, which the server then sends"),
+    "login_user": _text("", "user", "NAME", "user name for HTTP authentication"),
+    "login_password_file": _text("", "password-file", "FILE", "file whose first line is the password"),
+    "tls_certificate": _text("", "certificate", "FILE", "certificate that the server is shown (PEM)"),
+    "tls_key": _text("", "key", "FILE", "its key (default: in the same file)"),
+    "renewal_keys": _text("", "renewal-keys", "PLACE", "folder or file of keys, to show the certificate to be renewed"),
+    "tls_key_password_file": _text("", "key-password-file", "FILE", "file whose first line is the keys' password"),
     "ca_identifier": _text("i", "id", "IDENTIFIER", "which CA of the SCEP server"),
     "tls_ca_cert": _text("R", "ca-cert", "FILE", "certificates to check an https server with"),
     "ra_cert": _text("r", "ra-cert", "FILE", "certificate of the SCEP server's RA"),

@@ -9,6 +9,11 @@ from getcert.errors import CommandFailed
 _SCHEMES = ("sql:", "dbm:", "rdb:", "extern:")
 
 
+def is_pkcs11(location: str) -> bool:
+    """Whether *location* is the `pkcs11:` URI of a key in a token; the daemon checks it."""
+    return location[:7].lower() == "pkcs11:"
+
+
 def absolute_path(path: str, tell: Callable[[str], None]) -> str:
     """*path* as an absolute one; *tell* gets a line when it was not."""
     if path.startswith("/"):

@@ -67,7 +67,7 @@ def _storage(properties: Properties, what: str) -> str:
     """Where a key or certificate (*what*: `key`, `cert`) is."""
     kind = properties.text(f"{what}-storage") or "NONE"
     parts = [f"type={kind}"]
-    if kind == "FILE":
+    if kind in ("FILE", "PKCS11"):
         parts.append(f"location='{properties.text(f'{what}-file')}'")
     elif kind == "NSSDB":
         parts.append(f"location='{properties.text(f'{what}-database')}'")

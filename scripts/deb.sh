@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds dist/certmongerd_VERSION_ARCHITECTURE.deb: the daemon in certmonger's place, with its own copy of the Python
-# packages of requirements.lock, for the distribution's Python of the machine it is built on. Run it by `make deb`.
+# packages of requirements-full.lock, for the distribution's Python of the machine it is built on. Run it by `make deb`.
 #
 # Nothing of the package is below /etc/certmonger or /var/lib/certmonger: what an installed certmonger has there stays
 # as it is, and is there for it again when the packages are changed back.
@@ -23,12 +23,9 @@ root=$work/root
 mkdir -p "$root$home" "$root/DEBIAN"
 chmod 755 "$root" "$root/DEBIAN"
 
-PYTHON=/usr/bin/python3 scripts/venv.sh "$root$home" requirements.lock fixed
-# What the environment says about its place is where it will be.
-grep -rlI "$root$home" "$root$home/bin" "$root$home/pyvenv.cfg" | xargs -r sed -i "s|$root$home|$home|g"
+PYTHON=/usr/bin/python3 scripts/venv.sh "$root$home" requirements-full.lock fixed "$home"
 rm -rf "$root$home"/bin/{activate*,Activate*,pip*,cffi*,idna} "$root$home/include"
 rm -rf "$root$home/lib/python$python_version/site-packages"/{pip,pip-*,setuptools,setuptools-*,_distutils_hack,distutils-precedence.pth}
-find "$root$home" -name __pycache__ -prune -exec rm -rf {} +
 /usr/bin/python3 -m compileall -q -s "$root" "$root$home/lib"
 
 link() {  # PATH TARGET
@@ -58,6 +55,7 @@ put dbus/services/org.fedorahosted.certmonger.service /usr/share/dbus-1/services
 put systemd/certmongerd.service /lib/systemd/system/certmonger.service
 put systemd/tmpfiles.d/certmongerd.conf /usr/lib/tmpfiles.d/certmongerd.conf
 install -Dm 644 dbus/readers.conf.example "$root/usr/share/doc/certmongerd/examples/readers.conf"
+install -Dm 644 systemd/certmongerd-tpm.conf "$root/usr/share/doc/certmongerd/examples/tpm.conf"
 scripts/share.sh "$root$home/bin/python" "$root/usr/share" zsh/vendor-completions
 find "$root/usr/share/man" -type f -exec gzip -9n {} +
 install -Dm 644 LICENSE "$root/usr/share/doc/certmongerd/copyright"

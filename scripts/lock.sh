@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock (what the daemon needs) and requirements-dev.lock (that, and what tests and lint need):
-# versions and hashes of everything, for every platform. Run it by `make lock` on the oldest supported Python.
+# Writes requirements.lock (what the daemon needs), requirements-full.lock (that, and the extras that packages for hosts
+# have) and requirements-dev.lock (what the daemon, tests and lint need): versions and hashes of everything, for every platform. Run it by `make lock` on the oldest supported Python.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools=$(mktemp -d)
@@ -11,4 +11,5 @@ export CUSTOM_COMPILE_COMMAND="make lock"
 compile=("$tools/bin/pip-compile" -q --upgrade --generate-hashes --allow-unsafe --strip-extras --build-deps-for editable
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host)
 "${compile[@]}" -o requirements.lock pyproject.toml
-"${compile[@]}" --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+"${compile[@]}" --extra acme --extra metrics -c requirements.lock -o requirements-full.lock pyproject.toml
+"${compile[@]}" --extra dev -c requirements-full.lock -o requirements-dev.lock pyproject.toml

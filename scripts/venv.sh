@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Makes the virtual environment DIR, or completes an existing one, from a lock file and this source tree.
 #
-#   scripts/venv.sh DIR LOCKFILE [editable|fixed]
+#   scripts/venv.sh DIR LOCKFILE [editable|fixed [FINAL]]
 #
+# FINAL is where DIR will be in the end, if that is elsewhere: what the environment says about its place is changed.
 # Every package comes in the version and with one of the hashes of the lock file; the project itself is installed
 # without asking any index: as a link to this tree, or as a copy. PYTHON chooses the interpreter of a new environment.
 set -euo pipefail
 venv=$1
 lock=$2
 mode=${3:-editable}
+final=${4:-$venv}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minimum="3, 11"
 
@@ -56,6 +58,14 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
 "${pip[@]}" install -qq --require-hashes --only-binary :all: -r "$lock"
 project=("$here/..")
 [ "$mode" = fixed ] || project=(-e "${project[@]}")
+exec 9<"$here/../pyproject.toml"
+flock 9    # the build has a folder in the tree, which is for one at a time
 rm -rf "$here/../build"
-"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index --force-reinstall "${project[@]}"
+"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index --force-reinstall "${project[@]}" 9<&-
+exec 9<&-
 "$venv/bin/python" -c "import certmongerd, getcert, certmonger_helpers"
+if [ "$final" != "$venv" ]; then
+    # Links stay as they are: they point at the host's interpreter, or beside themselves.
+    grep -rlI "$venv" "$venv/bin" "$venv/pyvenv.cfg" | xargs -r sed -i "s|$venv|$final|g"
+    find "$venv" -name __pycache__ -prune -exec rm -rf {} +
+fi

@@ -14,7 +14,7 @@ from certmongerd.busapi.locations import (
     check_ca_cert_lists,
     check_storage,
     normalised_database,
-    require_absolute,
+    require_place_of_secret,
 )
 from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
 from certmongerd.busapi.service import Caller
@@ -25,6 +25,7 @@ from certmongerd.core.errors import InvalidValue
 from certmongerd.core.evolve import replace
 from certmongerd.core.ids import Nickname, ObjectPath
 from certmongerd.core.model import CaCertLocations, CertStorage, KeyStorage, Request, StorageType
+from certmongerd.core.pkcs11_uri import is_pkcs11, parse_uri
 
 
 def valid_nickname(nickname: str) -> str:
@@ -62,12 +63,14 @@ def _key_storage(entries: Entries) -> KeyStorage:
     text = entries.text("KEY_STORAGE", "key-storage")
     if text is None or text.upper() == StorageType.NONE.value:
         return KeyStorage()
-    if text.upper() not in (StorageType.FILE.value, StorageType.NSSDB.value):
+    if text.upper() not in (StorageType.FILE.value, StorageType.NSSDB.value, StorageType.PKCS11.value):
         raise bad_arg(f'Key storage type "{text}" not supported.', "KEY_STORAGE")
     storage = StorageType(text.upper())
-    location = entries.text("KEY_LOCATION", "key-file" if storage is StorageType.FILE else "key-database")
+    location = entries.text("KEY_LOCATION", "key-database" if storage is StorageType.NSSDB else "key-file")
     if location is None:
         raise missing_arg("Key storage location not specified.", "KEY_LOCATION")
+    if storage is StorageType.PKCS11 or (storage is StorageType.FILE and is_pkcs11(location)):
+        return _token_storage(location)
     if storage is StorageType.FILE:
         check_storage(storage, location, "KEY_LOCATION")
         return KeyStorage(type=storage, location=location)
@@ -77,6 +80,14 @@ def _key_storage(entries: Entries) -> KeyStorage:
         raise missing_arg("Key nickname not specified.", "KEY_NICKNAME")
     token = entries.text("KEY_TOKEN", "key-token") or ""
     return KeyStorage(type=storage, location=normalised_database(location), nickname=nickname, token=token)
+
+
+def _token_storage(location: str) -> KeyStorage:
+    try:
+        parse_uri(location)
+    except InvalidValue as exc:
+        raise bad_arg(exc.reason, "KEY_LOCATION") from exc
+    return KeyStorage(type=StorageType.PKCS11, location=location, nickname=location)
 
 
 def _require_different_files(cert: CertStorage, key: KeyStorage) -> None:
@@ -145,7 +156,7 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
     storage_type = _cert_storage_type(entries)
     pin_file = entries.text("KEY_PIN_FILE", "key-pin-file")
     if pin_file:
-        require_absolute(pin_file, "KEY_PIN_FILE")
+        require_place_of_secret(pin_file, "KEY_PIN_FILE")
     cert_storage = await asyncio.to_thread(_cert_storage, entries, storage_type)
     nickname = entries.text("NICKNAME", "nickname")
     if nickname:

@@ -41,6 +41,15 @@ def notification_method(word: str) -> NotificationMethod:
         raise InvalidValue("notification method", f'"{word}" is not one of {", ".join(known)}') from None
 
 
+class ProgramLauncher(StrEnum):
+    """Who starts hooks, notification commands and other people's helpers."""
+
+    AUTO = "auto"
+    """systemd when the daemon is one of its system services, else the daemon."""
+    DIRECT = "direct"
+    SYSTEMD_RUN = "systemd-run"
+
+
 class MailTls(StrEnum):
     """How a connection to an SMTP server is protected."""
 
@@ -115,6 +124,8 @@ class Settings:
     """Longest run of a pre-save or post-save command."""
     max_helpers: int = 64
     """Helpers that may run at the same time."""
+    program_launcher: ProgramLauncher = ProgramLauncher.AUTO
+    """Who starts what is not a helper of this project."""
     spread: bool = True
     """Whether renewals and retries that could come at the same moment are spread over time."""
     selfsign_validity: Duration = _ONE_YEAR

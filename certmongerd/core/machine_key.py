@@ -99,11 +99,20 @@ def _decide(request: Request, _event: Continue, context: Context) -> Step:
 def _need_key_pair(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "No key can be made: the request has no key location.")
-    if request.key.size > 0:
-        # The candidate's name is on disk before the candidate is, and stays its name until it is used: so whatever
-        # interrupts the generation, the next one finds what this one left and takes its place.
-        request = replace(request, key_next_marker=request.key_next_marker or context.new_marker)
+    if request.key.size > 0 or request.key_next_marker or request.cert_facts.spki:
+        request = naming_candidate(request, context)
     return perform(request, State.GENERATING_KEY_PAIR, GenerateKey())
+
+
+def naming_candidate(request: Request, context: Context) -> Request:
+    """*request* about to make a candidate key, of which it knows the name, and nothing else.
+
+    The name is on disk before the candidate is, and stays its name until it is used: so whatever interrupts the
+    generation, the next one finds what this one left and takes its place. What was known of an earlier candidate is
+    forgotten: if the generation is cut short, it is the file that says which key is there.
+    """
+    blank = KeyRecord(gen_type=request.key.gen_type, gen_size=request.key.gen_size)
+    return replace(request, key_next_marker=request.key_next_marker or context.new_marker, key_next=blank)
 
 
 def _key_generated(request: Request, event: KeyGenerated, context: Context) -> Step:

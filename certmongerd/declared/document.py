@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from yaml.nodes import Node
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.pkcs11_uri import is_pkcs11, parse_uri
 from certmongerd.declared import schema
 from certmongerd.declared.nodes import Entry, Misread, Mistake, compose, elements, entries, flag, line_of, text, texts
 from certmongerd.scep.caps import parse_cipher, parse_digest
@@ -281,6 +282,12 @@ class _Reader:
                     raise Misread(found[key].line, f"{key} belongs to an NSS database; there is a certfile")
             storage = {"CERT_STORAGE": "FILE", "CERT_LOCATION": given["certfile"] or ""}
             key_file = given.get("keyfile")
+            if key_file and is_pkcs11(key_file):
+                try:
+                    parse_uri(key_file)
+                except InvalidValue as exc:
+                    raise Misread(found["keyfile"].line, exc.reason) from exc
+                return storage | {"KEY_STORAGE": "PKCS11", "KEY_LOCATION": key_file, "KEY_NICKNAME": key_file}
             return storage if not key_file else storage | {"KEY_STORAGE": "FILE", "KEY_LOCATION": key_file}
         if "dbdir" not in found or "nickname" not in found:
             raise Misread(line, "a request needs certfile, and mostly keyfile; or dbdir and nickname")

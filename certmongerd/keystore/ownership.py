@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from certmongerd.keystore.links import Place
+
 logger = logging.getLogger(__name__)
 
 NEW_FILE_MODE: Final = 0o600
@@ -25,44 +27,39 @@ class Ownership:
     """User and group id, -1 for "leave alone"; None for neither."""
 
 
-def wanted_ownership(path: str, owner: str, perms: int) -> Ownership:
-    """For a new file that is to take the place of *path*: the settings, else what is there now, else 0600.
+def wanted_ownership(place: Place, owner: str, perms: int) -> Ownership:
+    """For a new file that is to take its *place*: the settings, else those of the file there now, else 0600.
 
-    Raises OSError when *path* cannot be looked at.
+    Raises OSError when the place cannot be looked at.
     """
     user, group = resolve_owner(owner)
     mode = NEW_FILE_MODE
-    try:
-        present = os.stat(path)
-    except FileNotFoundError:
-        pass  # then there is nothing to keep
-    else:
+    present = place.status()
+    if present is not None and stat.S_ISREG(present.st_mode):
         mode = stat.S_IMODE(present.st_mode)
         user = _differing(present.st_uid, os.geteuid()) if user == _KEEP else user
         group = _differing(present.st_gid, os.getegid()) if group == _KEEP else group
     return Ownership(mode=perms or mode, owner=None if (user, group) == (_KEEP, _KEEP) else (user, group))
 
 
-def apply_ownership(path: str, owner: str, perms: int) -> None:
-    """Give the existing file *path* the configured owner and mode; unset values are left alone. Raises OSError.
+def apply_ownership(place: Place, owner: str, perms: int) -> None:
+    """Give the existing file at *place* the configured owner and mode; unset values are left alone. Raises OSError.
 
     The file is changed through a descriptor, so that nobody can slip another one in under its name; a file that has
     several names is not changed, because one of them may have been made to get at somebody else's.
     """
     user, group = resolve_owner(owner)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
+    with place.open() as file:
+        descriptor = file.fileno()
         present = os.fstat(descriptor)
         changes_owner = user not in (_KEEP, present.st_uid) or group not in (_KEEP, present.st_gid)
         changes_mode = bool(perms) and stat.S_IMODE(present.st_mode) != perms
         if (changes_owner or changes_mode) and present.st_nlink > 1:
-            raise PermissionError(errno.EPERM, "it has several names (hard links)", path)
+            raise PermissionError(errno.EPERM, "it has several names (hard links)", place.path)
         if changes_owner:
             os.fchown(descriptor, user, group)
         if changes_mode:
             os.fchmod(descriptor, perms)
-    finally:
-        os.close(descriptor)
 
 
 def resolve_owner(owner: str) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 import errno
 import logging
+from contextlib import ExitStack
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyStorage
 from certmongerd.keystore.failures import translating
-from certmongerd.keystore.links import target_of
+from certmongerd.keystore.links import located
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin
 from certmongerd.keystore.protocol import Saved
@@ -77,19 +78,23 @@ class KeyPair:
         if self._is_current:
             write_certificate(pem, cert_storage)
         else:
-            self._swap(pem, cert_storage, preserve_as)
+            with ExitStack() as places:
+                self._swap(pem, cert_storage, preserve_as, places)
         location = self._storage.location
-        with translating(location, "The private key's owner and mode cannot be set"):
-            apply_ownership(target_of(location), self._storage.owner, self._storage.perms)
+        with translating(location, "The private key's owner and mode cannot be set"), located(location) as place:
+            apply_ownership(place, self._storage.owner, self._storage.perms)
         if self._candidate_path:
             with translating(location, "The candidate key cannot be removed"):
-                for place in (location, cert_storage.location):  # staged by a run that was interrupted
-                    remove_leftovers(place)
+                for either in (location, cert_storage.location):  # staged by a run that was interrupted
+                    remove_leftovers(either)
                 remove_if_there(self._candidate_path)
         return Saved(key_swapped=self._was_swapped or not self._is_current)
 
-    def _swap(self, pem: str, cert_storage: CertStorage, preserve_as: str) -> None:
-        """Both new files are durable before the first rename, and the renames follow each other directly."""
+    def _swap(self, pem: str, cert_storage: CertStorage, preserve_as: str, places: ExitStack) -> None:
+        """Both new files are durable before the first rename, and the renames follow each other directly.
+
+        *places* hold the directories.
+        """
         location = self._storage.location
         with translating(location, "The new private key cannot be put into place"):
             content = read_content(self._candidate_path)
@@ -97,12 +102,11 @@ class KeyPair:
                 raise FileNotFoundError(errno.ENOENT, "the candidate key is gone", self._candidate_path)
             if preserve_as:
                 _preserve(location, preserve_as)
-            key_file = StagedFile(location, content, self._storage.owner, self._storage.perms)
+            key_file = StagedFile(places.enter_context(located(location)), content, self._storage)
         try:
             with translating(cert_storage.location, "The certificate cannot be stored"):
-                cert_file = StagedFile(
-                    cert_storage.location, pem.encode("ascii"), cert_storage.owner, cert_storage.perms
-                )
+                place = places.enter_context(located(cert_storage.location))
+                cert_file = StagedFile(place, pem.encode("ascii"), cert_storage)
         except KeyStoreError:
             key_file.discard()
             raise

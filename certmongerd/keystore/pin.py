@@ -1,12 +1,11 @@
 """The PIN that protects a private key."""
 
-import errno
-import os
-import stat
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import KeyStorage
+from certmongerd.keystore.links import located
+from certmongerd.store.secret_file import secret_file
 
 _LONGEST_LINE: Final = 4096
 
@@ -14,15 +13,14 @@ _LONGEST_LINE: Final = 4096
 def read_pin(storage: KeyStorage) -> str | None:
     """The PIN of *storage*, None when there is none.
 
-    A PIN file wins over a stored PIN, even when it is missing or empty, which means that no PIN is known. Only its
-    first line counts. A file that exists and cannot be read raises `KeyStoreError` of kind PIN.
+    The PIN file is a path or `credential:NAME`. It wins over a stored PIN, even when it is missing or empty, which
+    means that no PIN is known. Only its first line counts. A file that exists and cannot be read, and a credential
+    that is not there, raise `KeyStoreError` of kind PIN.
     """
     if not storage.pin_file:
         return (storage.pin.reveal() or None) if storage.pin else None
     try:
-        with open(storage.pin_file, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file", storage.pin_file)
+        with located(secret_file(storage.pin_file)) as place, place.open() as file:
             line = file.readline(_LONGEST_LINE)
     except FileNotFoundError:
         return None
@@ -30,10 +28,6 @@ def read_pin(storage: KeyStorage) -> str | None:
         reason = f"The PIN file {storage.pin_file} cannot be read: {exc.strerror}"
         raise KeyStoreError(FailureKind.PIN, storage.location, reason) from exc
     return line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape") or None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not hold up the thread
 
 
 def read_pin_for_new_key(storage: KeyStorage) -> str | None:

@@ -7,155 +7,165 @@ crash left behind is recognised, and only the rightful owner of it removes it.
 import contextlib
 import errno
 import hashlib
-import logging
 import os
-import stat
-from pathlib import Path
 from typing import Final
 
-from certmongerd.keystore.links import target_of
+from certmongerd.core.model import CertStorage, KeyStorage
+from certmongerd.keystore.links import Place, located
 from certmongerd.keystore.ownership import Ownership, wanted_ownership
-from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, sync_directory, write_durably
+from certmongerd.store.files import (
+    TEMPORARY_PREFIX,
+    create_durably,
+    remove_durably,
+    rename_durably,
+    sync_directory,
+    write_durably,
+)
 
-logger = logging.getLogger(__name__)
-
-_LABEL: Final = "security.selinux"
-_NO_LABEL: Final = frozenset({errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOSYS})
 MAXIMUM_BYTES: Final = 1 << 20
 """Keys and certificates are smaller; a device or a log file by mistake is not read to its end."""
 
 
-def read_content(path: str) -> bytes | None:
+def read_content(location: str) -> bytes | None:
     """Content of a regular file; None when there is none, or when it is empty, as a failed generation leaves it.
 
     Raises OSError, also for what is no regular file.
     """
-    # Without a file object: each enrolment reads ten times, and each system call costs a thread its turn.
     try:
-        # A fifo must not hold up the thread.
-        descriptor = os.open(target_of(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with located(location) as place:
+            return _content_of(place)
     except FileNotFoundError:
         return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path)
-        content = _read_all(descriptor, status.st_size)
-    finally:
-        os.close(descriptor)
+
+
+def _content_of(place: Place) -> bytes | None:
+    with place.open() as file:
+        content = file.read(MAXIMUM_BYTES + 1)
     if len(content) > MAXIMUM_BYTES:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), place.path)
     return content or None
-
-
-def _read_all(descriptor: int, size: int) -> bytes:
-    """What is in a file that had *size* bytes, up to one byte more than MAXIMUM_BYTES."""
-    content = os.read(descriptor, min(size, MAXIMUM_BYTES) + 1)
-    while size < len(content) <= MAXIMUM_BYTES:  # it grows
-        size = len(content)
-        content += os.read(descriptor, MAXIMUM_BYTES + 1 - size)
-    return content
 
 
 def replace_content(location: str, content: bytes, owner: str, perms: int) -> None:
     """Replace or create the file that *location* means, durably. Raises OSError."""
-    target = target_of(location)
-    ownership = wanted_ownership(target, owner, perms)
-    temporary = _temporary_name(target)
-    write_durably(target, content, mode=ownership.mode, owner=ownership.owner, temporary_name=temporary)
+    with located(location) as place:
+        _replace(place, content, wanted_ownership(place, owner, perms))
 
 
 def create_content(path: str, content: bytes, owner: str, perms: int) -> None:
-    """Create the file *path*, durably; FileExistsError when something is there."""
-    ownership = wanted_ownership(path, owner, perms)
-    temporary = _temporary_name(path)
-    create_durably(path, content, mode=ownership.mode, owner=ownership.owner, temporary_name=temporary)
+    """Create the file *path*, durably; FileExistsError when something is there, were it a link."""
+    with located(path, follow=False) as place:
+        _create(place, content, wanted_ownership(place, owner, perms))
 
 
 def create_or_fill(location: str, content: bytes, owner: str, perms: int) -> None:
     """Put *content* where nothing or an empty file is. Raises OSError, FileExistsError when somebody was faster."""
-    target = target_of(location)
-    if os.path.lexists(target):
-        replace_content(target, content, owner, perms)
-    else:
-        create_content(target, content, owner, perms)
+    with located(location) as place:
+        ownership = wanted_ownership(place, owner, perms)
+        if place.status() is not None:
+            _replace(place, content, ownership)
+        else:
+            _create(place, content, ownership)
+
+
+def _replace(place: Place, content: bytes, ownership: Ownership) -> None:
+    write_durably(
+        place.name,
+        content,
+        mode=ownership.mode,
+        owner=ownership.owner,
+        temporary_name=_temporary_name(place),
+        dir_fd=place.directory,
+    )
+
+
+def _create(place: Place, content: bytes, ownership: Ownership) -> None:
+    create_durably(
+        place.name,
+        content,
+        mode=ownership.mode,
+        owner=ownership.owner,
+        temporary_name=_temporary_name(place),
+        dir_fd=place.directory,
+    )
 
 
 class StagedFile:
     """A complete and durable file under a temporary name, ready to be renamed into place. Raises OSError."""
 
-    def __init__(self, location: str, content: bytes, owner: str, perms: int) -> None:
-        self.target = target_of(location)
-        ownership: Ownership = wanted_ownership(self.target, owner, perms)
-        self.staged = staged_path(self.target)
-        temporary = _temporary_name(self.target)
-        write_durably(self.staged, content, mode=ownership.mode, owner=ownership.owner, temporary_name=temporary)
-        _carry_label(self.target, self.staged)
+    def __init__(self, place: Place, content: bytes, storage: KeyStorage | CertStorage) -> None:
+        """*place* has to be held until the end; *storage* says owner and mode."""
+        self._place = place
+        self._staged = staged_name(place.name)
+        with place.naming():
+            ownership = wanted_ownership(place, storage.owner, storage.perms)
+            write_durably(
+                self._staged,
+                content,
+                mode=ownership.mode,
+                owner=ownership.owner,
+                temporary_name=_temporary_name(place),
+                dir_fd=place.directory,
+                label_of=place.name,
+            )
 
     def put_into_place(self) -> None:
         """The rename; `sync` makes it durable."""
-        os.rename(self.staged, self.target)
+        directory = self._place.directory
+        with self._place.naming():
+            os.rename(self._staged, self._place.name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def discard(self) -> None:
         """Remove what is not going to be put into place."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.staged)
+            os.unlink(self._staged, dir_fd=self._place.directory)
 
     def sync(self) -> None:
         """Make the new name durable."""
-        sync_directory(os.path.dirname(self.target))
-
-
-def staged_path(target: str) -> str:
-    """Where the next content of *target* waits for the rename."""
-    return os.path.join(os.path.dirname(target), f"{TEMPORARY_PREFIX}{_token(target)}.new")
+        sync_directory(".", dir_fd=self._place.directory)
 
 
 def read_staged(location: str) -> bytes | None:
     """What waits for the rename into *location*; None when nothing does. Raises OSError."""
-    return read_content(staged_path(target_of(location)))
+    try:
+        with located(location) as place:
+            return _content_of(place.beside(staged_name(place.name)))
+    except FileNotFoundError:
+        return None
 
 
 def put_staged_into_place(location: str) -> None:
     """Do the rename that a crash prevented, durably. Raises OSError."""
-    target = target_of(location)
-    os.rename(staged_path(target), target)
-    sync_directory(os.path.dirname(target))
+    with located(location) as place:
+        rename_durably(staged_name(place.name), place.name, dir_fd=place.directory)
 
 
-def _temporary_name(target: str) -> str:
-    return f"{TEMPORARY_PREFIX}{_token(target)}.tmp"
+def staged_name(name: str) -> str:
+    """What the next content of the file *name* is called while it waits for the rename."""
+    return f"{TEMPORARY_PREFIX}{_token(name)}.new"
 
 
-def _token(target: str) -> str:
+def _temporary_name(place: Place) -> str:
+    return f"{TEMPORARY_PREFIX}{_token(place.name)}.tmp"
+
+
+def _token(name: str) -> str:
     """Short, because the whole name could exceed what a file system takes."""
-    return hashlib.sha256(os.fsencode(os.path.basename(target))).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def remove_leftovers(location: str) -> tuple[str, ...]:
     """Remove what unfinished writes for *location* left; returns the paths. Raises OSError."""
-    target = target_of(location)
-    directory = os.path.dirname(target)
     removed = []
-    for path in (staged_path(target), os.path.join(directory, _temporary_name(target))):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            remove_durably(path)
-            removed.append(path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), located(location) as place:
+        for name in (staged_name(place.name), _temporary_name(place)):
+            with contextlib.suppress(FileNotFoundError):
+                remove_durably(name, dir_fd=place.directory)
+                removed.append(place.beside(name).path)
     return tuple(removed)
 
 
 def remove_if_there(path: str) -> None:
     """Remove *path* durably, or find it gone. Raises OSError."""
-    with contextlib.suppress(FileNotFoundError):
-        remove_durably(Path(path))
-
-
-def _carry_label(source: str, destination: str) -> None:
-    """Give *destination* the SELinux label of the file it will replace."""
-    try:
-        label = os.getxattr(source, _LABEL)
-        if os.getxattr(destination, _LABEL) != label:
-            os.setxattr(destination, _LABEL, label)
-    except OSError as exc:
-        if exc.errno not in _NO_LABEL:  # a default label is better than no certificate at all
-            logger.warning("The SELinux label of %s could not be kept: %s", source, exc.strerror)
+    with contextlib.suppress(FileNotFoundError), located(path, follow=False) as place:
+        remove_durably(place.name, dir_fd=place.directory)

@@ -3,6 +3,7 @@
 from certmongerd.core.model import StorageType
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.nss.store import NssKeyStore
+from certmongerd.keystore.pkcs11.store import Pkcs11KeyStore
 from certmongerd.keystore.protocol import Generated, KeyStore, Saved
 
 __all__ = ["Generated", "KeyStore", "Saved", "open_key_store"]
@@ -18,3 +19,5 @@ def open_key_store(storage_type: StorageType) -> KeyStore:
             return FileKeyStore()
         case StorageType.NSSDB:
             return NssKeyStore()
+        case StorageType.PKCS11:
+            return Pkcs11KeyStore()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
+from certmongerd.coredumps import forbid_core_dumps
 
 Value = str | int | bool | None | list[str]
 """What jobs and answers are made of; binary data is hexadecimal text."""
@@ -26,6 +27,10 @@ class Job:
 
     def __init__(self, arguments: Mapping[str, object]) -> None:
         self._arguments = arguments
+
+    def at(self, location: str) -> "Job":
+        """The same job for another location."""
+        return Job({**self._arguments, "location": location})
 
     def text(self, name: str) -> str:
         """A text."""
@@ -63,6 +68,7 @@ class Job:
 
 def serve(operations: Mapping[str, Operation]) -> None:
     """Do the job on standard input and write the answer."""
+    forbid_core_dumps()
     answer_fd = _keep_output()
     arguments: dict[str, object] = json.loads(sys.stdin.buffer.read())
     limit = arguments["limit_s"]

@@ -39,6 +39,7 @@ class Metrics(Collector):
         self._run_times = run_times
         self._now = now
         self._saved: Counter[str] = Counter()
+        self._renewed: Counter[str] = Counter()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -46,9 +47,10 @@ class Metrics(Collector):
         """All metrics in the text format."""
         return bytes(generate_latest(self._registry))
 
-    def count_saved(self, nickname: str) -> None:
-        """A certificate was stored."""
+    def count_saved(self, nickname: str, *, is_renewal: bool) -> None:
+        """A certificate was stored; *is_renewal* tells whether in the place of an earlier one."""
         self._saved[nickname] += 1
+        self._renewed[nickname] += is_renewal
 
     def collect(self) -> Iterable[Metric]:
         """The families, for prometheus_client."""
@@ -78,26 +80,42 @@ class Metrics(Collector):
         saved = CounterMetricFamily(
             "certmongerd_certificates_saved", "Certificates stored since the start.", labels=_REQUEST
         )
+        renewed = CounterMetricFamily(
+            "certmongerd_renewals",
+            "Certificates that took the place of an earlier one since the start.",
+            labels=_REQUEST,
+        )
         for request in requests:
             labels = (request.id, request.ca_name)
             state.add_metric((*labels, request.state.value), 1)
             stuck.add_metric(labels, request.is_stuck)
             failed.add_metric(labels, bool(request.ca_error))
             saved.add_metric(labels, self._saved[request.id])
+            renewed.add_metric(labels, self._renewed[request.id])
             if request.cert_facts.not_after is not None:
                 left.add_metric(labels, (request.cert_facts.not_after - now).total_seconds())
                 end.add_metric(labels, request.cert_facts.not_after.timestamp())
             if request.submitted is not None:
                 attempt.add_metric(labels, request.submitted.timestamp())
-        return (state, stuck, left, end, attempt, failed, saved)
+        return (state, stuck, left, end, attempt, failed, saved, renewed)
 
     def _about_cas(self, cas: Iterable[Ca]) -> Iterable[Metric]:
         reachable = GaugeMetricFamily(
-            "certmongerd_ca_reachable", "Whether the CA told its data when it was last asked.", labels=("ca",)
+            "certmongerd_ca_reachable",
+            "Whether the CA answered when it was last asked, for its data or for a certificate.",
+            labels=("ca",),
+        )
+        deployed = GaugeMetricFamily(
+            "certmongerd_ca_deployed",
+            "Whether the CA's certificates were saved where they are wanted, and its commands succeeded.",
+            labels=("ca",),
         )
         for ca in cas:
-            reachable.add_metric((ca.id,), ca.type is CaType.INTERNAL_SELF or not ca.error)
+            answers = not ca.error and not self._run_times.is_unreachable(ca.id)
+            reachable.add_metric((ca.id,), ca.type is CaType.INTERNAL_SELF or answers)
+            deployed.add_metric((ca.id,), not ca.deployment_error)
         yield reachable
+        yield deployed
 
     def _about_runs(self) -> Metric:
         runs = HistogramMetricFamily(

@@ -2,6 +2,9 @@
 
 import base64
 
+from cryptography import x509
+from cryptography.x509.oid import AttributeOID
+
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import Template
 from certmongerd.core.secret import Secret
@@ -76,6 +79,15 @@ def build_spkac(key: PrivateKey, challenge: str, digest: str) -> str:
     """Base64 SignedPublicKeyAndChallenge, one line."""
     body = der.sequence(spki_of_key(key), der.encode(der.IA5_STRING, challenge.encode()))
     return base64.b64encode(_signed(body, key, digest)).decode("ascii")
+
+
+def challenge_in(csr: str) -> str:
+    """The challenge password (RFC 2985, 5.4.1) in a PEM request; empty when none can be read there."""
+    try:
+        attributes = x509.load_pem_x509_csr(csr.encode()).attributes
+        return attributes.get_attribute_for_oid(AttributeOID.CHALLENGE_PASSWORD).value.decode("utf-8", "replace")
+    except (ValueError, x509.AttributeNotFound):
+        return ""
 
 
 def spki_base64(key: PrivateKey) -> str:

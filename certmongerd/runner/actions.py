@@ -43,6 +43,8 @@ from certmongerd.core.events import (
 from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, Request
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.file import FileKeyStore
+from certmongerd.keystore.links import located
+from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.protocol import Generated
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
@@ -58,6 +60,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
+from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -124,8 +127,12 @@ class Actions:
         storage = request.key_storage
         store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            facts = await self.executor.io(
-                store.read_key, storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+            facts = await self.executor.store(
+                {storage.type},
+                store.read_key,
+                storage,
+                request.key_next_marker,
+                known_spki=request.signing_key.pubkey_info,
             )
         if facts is None:
             return KeyAbsent()
@@ -135,7 +142,7 @@ class Actions:
         storage = request.cert_storage
         store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            return await self.executor.io(_read_certificate, store, request)
+            return await self.executor.store({storage.type}, _read_certificate, store, request)
 
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -146,7 +153,7 @@ class Actions:
             if request.key_next_marker:
                 # Whatever is wrong with the place, making the key there says it better.
                 with suppress(KeyStoreError):
-                    await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+                    await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
             try:
                 generated = await self._new_key(store, request, marker, cipher)
             except asyncio.CancelledError:
@@ -165,8 +172,8 @@ class Actions:
 
     async def _new_key(self, store: KeyStore, request: Request, marker: str, cipher: str) -> Generated:
         storage, wanted = request.key_storage, request.key
-        if not isinstance(store, FileKeyStore):
-            return await self.executor.cpu(store.generate_key, storage, wanted, marker, cipher)
+        if not isinstance(store, FileKeyStore):  # the computing is done in another process, or another machine
+            return await self.executor.store({storage.type}, store.generate_key, storage, wanted, marker, cipher)
         if wanted.gen_type is not KeyAlgorithm.RSA:  # takes less time than storing it
             return await self.executor.io(store.generate_key, storage, wanted, marker, cipher)
         try:
@@ -183,7 +190,7 @@ class Actions:
         try:
             store = open_key_store(storage.type)
             async with self.locks.holding([storage.location]):
-                await self.executor.io(store.discard_candidate, storage, request.key_next_marker)
+                await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
         except KeyStoreError as error:
             _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
@@ -192,15 +199,15 @@ class Actions:
         store = open_key_store(storage.type)
         digest = self.settings().digest
         async with self.locks.holding([storage.location]):
-            return await self.executor.io(_sign_csr, store, request, digest, self.host_name)
+            return await self.executor.store({storage.type}, _sign_csr, store, request, digest, self.host_name)
 
     async def _save_cert(self, request: Request) -> EffectResult:
-        store = open_key_store(request.cert_storage.type)
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
             try:
-                saved = await self.executor.io(
-                    store.save_certificate,
+                saved = await self.executor.store(
+                    {request.key_storage.type, request.cert_storage.type},
+                    save_pair,
                     request.cert,
                     request.cert_storage,
                     request.key_storage,
@@ -282,8 +289,8 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_MEBIBYTE)
+        with located(secret_file(path)) as place, place.open() as file:
+            text = file.read(_MEBIBYTE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InvalidValue(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from certmongerd.config.settings import Settings
 from certmongerd.core.choice import DatabaseCertificate, ca_certificate_databases, ca_certificate_files
-from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyStorage, Request, StorageType
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.nss.authorities import Authority, save_authorities
 from certmongerd.runner.executor import Executor
@@ -37,7 +37,9 @@ class CaCertificates:
         for location, certificates in ca_certificate_databases(own, ca, request).items():
             authorities = [self._authority(certificate) for certificate in certificates]
             async with self.locks.holding([location]):
-                await self.executor.io(save_authorities, location, authorities, self.find_key_storage(location))
+                await self.executor.store(
+                    {StorageType.NSSDB}, save_authorities, location, authorities, self.find_key_storage(location)
+                )
 
     def _authority(self, wanted: DatabaseCertificate) -> Authority:
         settings = self.settings()

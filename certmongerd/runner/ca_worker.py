@@ -19,6 +19,7 @@ from certmongerd.core.ca_machine import (
     FetchRefused,
     FetchUnsupported,
     GoOn,
+    HookFailed,
     HookOver,
     PhaseAction,
     PhaseEvent,
@@ -32,6 +33,7 @@ from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError
 from certmongerd.core.evolve import replace
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
+from certmongerd.log_fields import set_log_fields
 from certmongerd.pki.certs import parse_certificate
 from certmongerd.pki.reply import parse_roots
 from certmongerd.runner.ca_certificates import CaCertificates
@@ -46,7 +48,7 @@ from certmongerd.runner.words import split_command
 _log = logging.getLogger(__name__)
 
 _SCEP_PHASES: Final = frozenset({Phase.CAPABILITIES, Phase.ENCRYPTION_CERTS})
-_SCEP_REFETCH_INTERVAL: Final = timedelta(hours=1)
+_REFETCH_INTERVAL: Final = timedelta(hours=1)
 _SELF_SIGN_NEEDS: Final = ("template-subject",)
 
 
@@ -97,11 +99,20 @@ class CaWorkers:
     def refetch_scep(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
         """Ask the SCEP server for its data again because it does not answer as they say; at most once an hour."""
         now = self.registry.clock.now()
-        if entry.scep_refetched is not None and now - entry.scep_refetched < _SCEP_REFETCH_INTERVAL:
+        if entry.scep_refetched is not None and now - entry.scep_refetched < _REFETCH_INTERVAL:
             return
         entry.scep_refetched = now
         _log.info('CA "%s": its SCEP data are fetched again', entry.ca.id)
         self._start_phases(entry, _SCEP_PHASES, tasks)
+
+    def refetch_roots(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
+        """Ask for the CA's certificates again because it issues with one that is not known; at most once an hour."""
+        now = self.registry.clock.now()
+        if entry.roots_refetched is not None and now - entry.roots_refetched < _REFETCH_INTERVAL:
+            return
+        entry.roots_refetched = now
+        _log.info('CA "%s": its certificates are fetched again', entry.ca.id)
+        self._start_phases(entry, (Phase.CERTS,), tasks)
 
     def restore_certificates(self, entry: CaEntry, tasks: asyncio.TaskGroup) -> None:
         """Put the certificates that are known where they are wanted, though they did not change; without hooks."""
@@ -121,6 +132,7 @@ class CaWorkers:
             await asyncio.wait(entry.phases.values())
 
     async def _run_phase(self, entry: CaEntry, phase: Phase) -> None:
+        set_log_fields(ca=entry.ca.id)
         try:
             await self._go_through(entry, phase)
         except Exception:
@@ -174,7 +186,7 @@ class CaWorkers:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return FetchFailed("The CA has no helper command.")
-            run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
             self.count_run(ca.id, phase.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return FetchFailed(str(error))
@@ -217,6 +229,7 @@ class CaWorkers:
         outcome = await run_hook(self.launcher, hook, environment, self.settings().hook_timeout_s)
         if not outcome.succeeded:
             _log.warning('CA "%s": %s command: %s', ca.id, moment.value, outcome.reason)
+            return HookFailed(f"The {moment.value} command failed. {outcome.reason}")
         return HookOver()
 
 

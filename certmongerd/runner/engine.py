@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,11 +15,11 @@ from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.machine import adopt_certificate, adopt_key, with_ca_certs_to_save
-from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request
+from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord, Request, StorageType
 from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
-from certmongerd.runner.disk import LoadedState, look_at_disk
+from certmongerd.runner.disk import LoadedState, look_at_disk, way_in
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
@@ -266,27 +266,43 @@ class Engine:
             await self.registry.persist_ca(ca_entry)
             self.ca_workers.start(ca_entry, self.tasks)
         # What clients have added since is at work already; a second worker would make a second key.
-        waiting = iter(self.loaded)
-        await asyncio.gather(*(self._resume_all(waiting) for _ in range(_RESUMED_AT_ONCE)))
+        in_files = []
+        for group in self._loaded_groups():
+            if self.registry.executor.is_quick(_kept_in(group[0].request)):
+                in_files.append(group)
+            else:  # tokens may hang; nobody waits for that with the start
+                self.tasks.create_task(self._resume(group), name=f"look for {group[0].request.id}")
         self.loaded.clear()
+        waiting = iter(in_files)
+        await asyncio.gather(*(self._resume_all(waiting) for _ in range(_RESUMED_AT_ONCE)))
 
-    async def _resume_all(self, waiting: Iterator[RequestEntry]) -> None:
-        """Take one after the other out of what several of these share."""
-        for entry in waiting:
-            await self._resume(entry)
+    async def _resume_all(self, waiting: Iterator[list[RequestEntry]]) -> None:
+        """Take one group after the other out of what several of these share."""
+        for group in waiting:
+            await self._resume(group)
 
-    async def _resume(self, entry: RequestEntry) -> None:
-        """Adopt what key and certificate locations hold now, then go on where the request stood."""
-        seen = await self.registry.executor.io(look_at_disk, entry.request)
-        if entry.path not in self.registry.requests:
-            return  # a client was faster, and removed it
-        request = entry.request
-        if seen.key is not None:
-            request = adopt_key(request, seen.key)
-        if seen.cert is not None:
-            request = adopt_certificate(request, seen.cert)
-        self.registry.set_request(entry, request)
-        self.request_workers.start(entry, self.tasks)
+    def _loaded_groups(self) -> list[list[RequestEntry]]:
+        """What was loaded; together what can be looked for together."""
+        groups: dict[Hashable, list[RequestEntry]] = {}
+        for entry in self.loaded:
+            together = way_in(entry.request)
+            groups.setdefault(entry.path if together is None else together, []).append(entry)
+        return list(groups.values())
+
+    async def _resume(self, entries: Sequence[RequestEntry]) -> None:
+        """Adopt what key and certificate locations hold now, then go on where the requests stood."""
+        kept_in = _kept_in(entries[0].request)
+        found = await self.registry.executor.store(kept_in, look_at_disk, [entry.request for entry in entries])
+        for entry, seen in zip(entries, found, strict=True):
+            if entry.path not in self.registry.requests:
+                continue  # a client was faster, and removed it
+            request = entry.request
+            if seen.key is not None:
+                request = adopt_key(request, seen.key)
+            if seen.cert is not None:
+                request = adopt_certificate(request, seen.cert)
+            self.registry.set_request(entry, request)
+            self.request_workers.start(entry, self.tasks, with_daemon=True)
 
     def stop(self) -> None:
         """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""
@@ -295,3 +311,7 @@ class Engine:
         for ca_entry in self.registry.cas.values():
             for phase in ca_entry.phases.values():
                 phase.cancel()
+
+
+def _kept_in(request: Request) -> set[StorageType]:
+    return {request.key_storage.type, request.cert_storage.type}

@@ -157,8 +157,8 @@ def hook_environment(
     """For a command before or after saving: the base and what is being saved.
 
     certmonger passes the base only; the additions are `CERTMONGER_HOOK`, `CERTMONGER_REQUEST_NICKNAME`,
-    `CERTMONGER_CA_NICKNAME`, and `CERTMONGER_CERT_` and `CERTMONGER_KEY_` followed by `STORAGE` (`FILE` or
-    `NSSDB`), `LOCATION` (file or directory), `NICKNAME` and `TOKEN`.
+    `CERTMONGER_CA_NICKNAME`, and `CERTMONGER_CERT_` and `CERTMONGER_KEY_` followed by `STORAGE` (`FILE`,
+    `NSSDB` or `PKCS11`), `LOCATION` (file, directory or URI), `NICKNAME` and `TOKEN`.
     """
     variables = {"CERTMONGER_HOOK": moment.value}
     if request is not None:

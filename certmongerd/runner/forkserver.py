@@ -24,6 +24,8 @@ from enum import IntEnum
 from types import ModuleType
 from typing import Final, NoReturn
 
+from certmongerd.coredumps import forbid_core_dumps
+
 MESSAGE: Final = struct.Struct("!BQi")
 """Kind, number of the run, value."""
 
@@ -54,6 +56,7 @@ class Report(IntEnum):
 
 def main() -> int:
     """Serve the socket, for the helper, that the command line names, until it is closed."""
+    forbid_core_dumps()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
     channel = socket.socket(fileno=int(sys.argv[1]))

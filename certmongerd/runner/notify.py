@@ -17,8 +17,8 @@ from certmongerd.config.syslog_priority import priority
 from certmongerd.core.effects import Notice
 from certmongerd.core.errors import InvalidValue, LaunchError
 from certmongerd.core.model import Request
+from certmongerd.journal import JOURNAL_SOCKET, send_entry
 from certmongerd.runner.announcement import compose, details, journal_fields
-from certmongerd.runner.journal import JOURNAL_SOCKET, send_entry
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.words import split_command
 

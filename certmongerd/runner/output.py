@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from certmongerd.core.mask import Mask
+
 _log = logging.getLogger(__name__)
 
 _CHUNK: Final = 64 * 1024
@@ -22,13 +24,13 @@ class Capture:
     Reading starts at once and goes on until `close`.
     """
 
-    def __init__(self, program: str, *, max_output_bytes: int, on_change: Callable[[], None]) -> None:
-        """*on_change* is called when `has_ended` or `has_overflowed` became true."""
+    def __init__(self, program: str, *, max_output_bytes: int, mask: Mask, on_change: Callable[[], None]) -> None:
+        """*mask* hides words on standard error; *on_change* is called when one of the two flags below became true."""
         self._program = program
         self._loop = asyncio.get_running_loop()
         self._remaining = max_output_bytes
         self._chunks: list[bytes] = []
-        self._log_lines = LineLog(program)
+        self._log_lines = LineLog(program, mask)
         self._on_change = on_change
         self.has_ended = False
         """Whether standard output reached its end."""
@@ -122,8 +124,9 @@ class Capture:
 class LineLog:
     """Logs bytes line by line and keeps the last lines."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, mask: Mask) -> None:
         self._program = program
+        self._mask = mask
         self._partial = b""
         self._tail: deque[str] = deque(maxlen=_STDERR_TAIL_LINES)
         self._logged = 0
@@ -152,6 +155,7 @@ class LineLog:
         """Log one line; control characters cannot forge other log lines."""
         decoded = line[:_MAX_LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
         text = "".join(character if character.isprintable() or character == "\t" else "\ufffd" for character in decoded)
+        text = self._mask.hide(text)
         self._tail.append(text)
         self._logged += 1
         if self._logged <= _MAX_LOGGED_LINES:

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
-import resource
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
+from certmongerd.core.mask import NOTHING_HIDDEN, Mask
+from certmongerd.coredumps import forbid_core_dumps
 from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.slots import Slots
 from certmongerd.runner.supervision import (
     OUTPUT_GRACE_S,
     TERMINATION_GRACE_S,
@@ -19,7 +21,9 @@ from certmongerd.runner.supervision import (
     Starter,
     Supervision,
 )
+from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
+from certmongerd.store.secret_file import DIRECTORY_VARIABLE
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 MAX_EXTERNAL: Final = 64
@@ -31,6 +35,7 @@ MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
 class Launcher:
     """Runs programs. Bundled helpers, those in *helper_dir*, start from a warm interpreter.
 
+    With *unit*, the system's unit that the daemon is, everything else can be started outside it, see `uses_units`.
     Creating one forbids core dumps of this process and its children: they hold keys.
     """
 
@@ -38,21 +43,30 @@ class Launcher:
         self,
         helper_dir: str,
         *,
+        unit: str | None = None,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
         max_external: int = MAX_EXTERNAL,
         max_bundled: int = MAX_BUNDLED,
         termination_grace_s: float = TERMINATION_GRACE_S,
         output_grace_s: float = OUTPUT_GRACE_S,
     ) -> None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        forbid_core_dumps()
         self._helper_dir = helper_dir
         self._max_output_bytes = max_output_bytes
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
         self._warm = WarmStart(spawn_server)
-        self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
+        self.units = UnitStart(_spawn_for_unit, unit)
+        self.uses_units = False
+        """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
+        self._bundled_slots = Slots(max_bundled)
+        self._external_slots = Slots(max_external)
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
+
+    def allow(self, max_external: int) -> None:
+        """From now on so many programs run at the same time; what runs already is not ended."""
+        self._external_slots.resize(max_external)
 
     async def run(
         self,
@@ -65,6 +79,7 @@ class Launcher:
         stdin: bytes | None = None,
         keep_background: bool = False,
         merge_output: bool = False,
+        mask: Mask = NOTHING_HIDDEN,
     ) -> Finished:
         """Run *argv* with exactly *env* and wait for its end.
 
@@ -72,8 +87,8 @@ class Launcher:
         from *stdin* or the null device, and no other descriptor. When the time is up or the caller is cancelled,
         its process group gets SIGTERM, then SIGKILL, and is reaped before this returns. *keep_background*
         spares processes that the program left behind when it ended by itself. *merge_output* treats standard
-        output as standard error: it is logged, its last lines are kept, and no amount of it is too much. Raises
-        LaunchError when the program cannot be started.
+        output as standard error: it is logged, its last lines are kept, and no amount of it is too much. *mask* hides
+        words in what is logged and kept. Raises LaunchError when the program cannot be started.
         """
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
@@ -86,22 +101,44 @@ class Launcher:
             termination_grace_s=self._termination_grace_s,
             output_grace_s=self._output_grace_s,
         )
+        supervision = Supervision(program, limits, mask)
 
         async def start(capture: Capture) -> Child:
             source = _standard_input(stdin)
             try:
                 if bundled is not None:
-                    return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
+                    own = {**env, **_with_credentials()}
+                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
+                if self.uses_units:
+                    unit_run = UnitRun(
+                        program=program,
+                        argv=argv,
+                        env=env,
+                        cwd=cwd,
+                        user=user,
+                        timeout_s=timeout_s,
+                        keep_background=keep_background,
+                    )
+                    return await self.units.start(unit_run, streams)
                 return await _execute(program, argv, env=env, cwd=cwd, user=user, streams=streams)
             finally:
                 os.close(source)
 
-        async with self._slots[bundled is not None]:
+        async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
-            return await self._supervise(program, limits, start)
+            return await self._supervise(supervision, start)
+
+    async def run_helper(
+        self, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float, mask: Mask = NOTHING_HIDDEN
+    ) -> Finished:
+        """`run` for an enrolment helper, which works in the directory of the configuration, as certmonger's do.
+
+        In the root directory where there is none.
+        """
+        return await self.run(argv, env=env, timeout_s=timeout_s, cwd=_directory_of_configuration(env), mask=mask)
 
     async def close(self) -> None:
         """End everything that runs, within a second, and start nothing more."""
@@ -112,9 +149,8 @@ class Launcher:
             await asyncio.wait(set(self._runs))
         await self._warm.close()
 
-    async def _supervise(self, program: str, limits: Limits, start: Starter) -> Finished:
+    async def _supervise(self, supervision: Supervision, start: Starter) -> Finished:
         """Let a task of its own follow the child, so that a cancelled caller leaves nothing behind."""
-        supervision = Supervision(program, limits)
         task = asyncio.get_running_loop().create_task(supervision.conduct(start))
         self._runs[task] = supervision
         task.add_done_callback(self._forget)
@@ -131,6 +167,18 @@ class Launcher:
         self._runs.pop(task, None)
         if not task.cancelled():
             task.exception()
+
+
+def _directory_of_configuration(env: Mapping[str, str]) -> str:
+    """The directory that helpers work in."""
+    directory = env.get("CERTMONGER_CONFIG_DIR", "")
+    return directory if os.path.isdir(directory) else "/"
+
+
+def _with_credentials() -> dict[str, str]:
+    """Where the service's credentials are: for this project's helpers, not for other programs."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    return {DIRECTORY_VARIABLE: directory} if directory else {}
 
 
 def _standard_input(data: bytes | None) -> int:
@@ -179,6 +227,14 @@ async def spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subproce
         return await _create(
             argv, executable=argv[0], env={"PATH": SEARCH_PATH}, streams=(null, null, None), inherited=(descriptor,)
         )
+    except OSError as exc:
+        raise LaunchError(argv[0], _execution_failure(exc, argv[0])) from exc
+
+
+async def _spawn_for_unit(argv: Sequence[str], streams: tuple[int, int, int]) -> asyncio.subprocess.Process:
+    """Start one of systemd's own programs, which finds the system's systemd by itself."""
+    try:
+        return await _create(argv, executable=argv[0], env={"PATH": SEARCH_PATH}, streams=streams)
     except OSError as exc:
         raise LaunchError(argv[0], _execution_failure(exc, argv[0])) from exc
 

@@ -91,6 +91,8 @@ class CaEntry:
     """Set while no SCEP data are awaited: what is missing then will not come at once."""
     scep_refetched: datetime | None = None
     """When they were last fetched again for a submission that failed."""
+    roots_refetched: datetime | None = None
+    """When the CA's certificates were last fetched again because something was issued by none of them."""
 
 
 _V = TypeVar("_V")
@@ -186,7 +188,8 @@ class Registry:
             self.index.change(entry.path, old, request)
         if request != old:
             if request.state is not old.state:
-                _log.info('Request "%s" is in state %s', request.id, request.state.value)
+                about = {"request": request.id, "ca": request.ca_name, "state": request.state.value}
+                _log.info('Request "%s" is in state %s', request.id, request.state.value, extra={"about": about})
             self.tell(lambda listener: listener.request_changed(entry.path, old, request))
 
     def set_ca(self, entry: CaEntry, ca: Ca) -> None:
@@ -228,8 +231,8 @@ class Registry:
 
     async def persist_request(self, entry: RequestEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
-        if entry.stored is not None and entry.stored == durable_image(entry.request):
-            return
+        if not self._saving.is_taken(entry.path) and entry.stored == durable_image(entry.request):
+            return  # with the lock taken, something else may be on its way to the disk
         async with self.saving(entry):
             image = durable_image(entry.request)
             if entry.stored == image or entry.path not in self.requests:
@@ -244,7 +247,7 @@ class Registry:
     async def persist_ca(self, entry: CaEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
         async with entry.save_lock:
-            image = replace(entry.ca, error="")
+            image = replace(entry.ca, error="", deployment_error="")
             if entry.stored == image or entry.path not in self.cas:
                 return
             if entry.file_name:

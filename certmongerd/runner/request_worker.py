@@ -15,6 +15,7 @@ from certmongerd.core.evolve import replace
 from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State
+from certmongerd.log_fields import set_log_fields
 from certmongerd.runner.registry import Registry, RequestEntry
 
 _log = logging.getLogger(__name__)
@@ -75,13 +76,13 @@ class RequestWorkers:
         # one that stops a service must not meet one that starts it.
         self._hooks = asyncio.Lock()
 
-    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup) -> None:
-        """Begin working on *entry*."""
+    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup, *, with_daemon: bool = False) -> None:
+        """Begin working on *entry*; *with_daemon*, because the daemon began."""
         self._tasks = tasks
         entry.is_started = True
         if entry.worker is not None:  # of an earlier time, which is about to end
             entry.worker.add_done_callback(lambda _: self._set_to_work(entry))
-        self.deliver(entry, Begin())
+        self.deliver(entry, Begin(with_daemon))
 
     def begin_to_stop(self, entry: RequestEntry) -> None:
         """End the work on *entry* soon, and do nothing more for it."""
@@ -165,6 +166,7 @@ class RequestWorkers:
 
     async def _work(self, entry: RequestEntry) -> None:
         """Carry out one action after the other, until one is to wait."""
+        set_log_fields(request=entry.request.id)
         try:
             is_at_rest = False
             while not is_at_rest:

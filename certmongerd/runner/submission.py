@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from cryptography import x509
 
@@ -30,6 +30,7 @@ from certmongerd.core.events import (
     Impossible,
     Issued,
     KeyAbsent,
+    Rejected,
     ScepImpossible,
     ScepObstacle,
     Unconfigured,
@@ -38,11 +39,14 @@ from certmongerd.core.events import (
 )
 from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
+from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
+from certmongerd.pki.chains import is_issued_by
+from certmongerd.pki.csr import challenge_in
 from certmongerd.pki.issue import self_signed
 from certmongerd.pki.keys import PrivateKey
 from certmongerd.pki.reply import EnvelopedReply, parse_issued
@@ -56,6 +60,8 @@ from certmongerd.runner.words import split_command
 _log = logging.getLogger(__name__)
 
 _UNIQUE_ID_BYTES: Final = 16
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +78,8 @@ class Submissions:
     count_run: CountRun
     refetch_scep: Callable[[CaEntry], None]
     """Has the data of a SCEP server fetched again, now and then."""
+    refetch_roots: Callable[[CaEntry], None]
+    """Has a CA's certificates fetched again, now and then."""
 
     async def submit(self, request: Request, effect: Submit) -> EffectResult:
         """Hand *request* to its CA."""
@@ -80,15 +88,21 @@ class Submissions:
             return Unconfigured(f'The CA "{request.ca_name}" was removed.')
         if entry.ca.type is CaType.INTERNAL_SELF:
             return await self._self_sign(request, entry)
-        answer = await self._run_helper(request, entry.ca, effect)
+        mask = _mask_of(request)
+        answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
-            return await self.executor.io(_read_issued, request, entry.ca, answer.output)
+            answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
+            if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
+                # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
+                self.refetch_roots(entry)
+        if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
+            answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):
             # A server that was given new keys signs with them; its answers are not trusted before they are known.
             self.refetch_scep(entry)
         return answer
 
-    async def _run_helper(self, request: Request, ca: Ca, effect: Submit) -> Answer | RawIssued:
+    async def _run_helper(self, request: Request, ca: Ca, effect: Submit, mask: Mask) -> Answer | RawIssued:
         # The nonce was marked as used when the submission was decided; this run is the one use.
         unused = replace(request.scep, last_nonce=b"" if effect.with_scep else request.scep.nonce)
         environment = submission_environment(
@@ -99,7 +113,7 @@ class Submissions:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return Unconfigured(f'The CA "{ca.id}" has no helper command.')
-            run = await self.launcher.run(argv, env=environment, timeout_s=limit_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s, mask=mask)
             self.count_run(ca.id, effect.operation.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')
@@ -131,7 +145,7 @@ class Submissions:
             digest=settings.digest,
             unique_id=secrets.token_bytes(_UNIQUE_ID_BYTES) if settings.selfsign_populate_unique_id else None,
         )
-        return await self.executor.io(_sign_own, request, sign)
+        return await self._with_key(request, _sign_own, request, sign)
 
     async def build_scep(self, request: Request) -> EffectResult:
         """Make SCEP messages with fresh nonces."""
@@ -142,7 +156,7 @@ class Submissions:
 
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
-        return await self.executor.io(make_messages, request, entry.ca, self.registry.clock.now())
+        return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
 
     async def ask_renewal_info(self, request: Request) -> EffectResult:
         """Ask the CA when it wants the certificate renewed (RFC 9773)."""
@@ -153,7 +167,7 @@ class Submissions:
         try:
             argv = split_command(self.resolve_helper(ca.external_helper))
             environment = renewal_info_environment(self.base_environment, request, ca)
-            run = await self.launcher.run(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=self.settings().ca_data_timeout_s)
             self.count_run(ca.id, Phase.RENEWAL_INFO.value, run.exit_status, run.duration_s)
             if run.exit_status != 0:
                 reason = first_line(run.stdout) or f"the helper ended with status {run.exit_status}"
@@ -173,14 +187,15 @@ class Submissions:
 
         ca = entry.ca
         try:
-            message = await self.executor.io(
+            message = await self._with_key(
+                request,
                 partial(make_query, wants_crl=query.wants_crl, serial=query.serial),
                 request,
                 ca,
                 self.registry.clock.now(),
             )
             argv = split_command(self.resolve_helper(ca.external_helper))
-            run = await self.launcher.run(
+            run = await self.launcher.run_helper(
                 argv,
                 env=query_environment(self.base_environment, ca, message),
                 timeout_s=self.settings().submit_timeout_s,
@@ -190,9 +205,25 @@ class Submissions:
             if run.exit_status != 0:
                 reason = first_line(run.stdout) or f"it ended with status {run.exit_status}"
                 raise QueryRefused(f'The CA "{ca.id}" did not answer the question: {reason}')
-            return await self.executor.io(partial(open_answer, wants_crl=query.wants_crl), request, ca, run.stdout)
+            return await self._with_key(
+                request, partial(open_answer, wants_crl=query.wants_crl), request, ca, run.stdout
+            )
         except (LaunchError, InvalidValue, KeyStoreError) as error:
             raise QueryRefused(f'The CA "{ca.id}" cannot be asked: {error}') from error
+
+    async def _with_key(self, request: Request, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that uses the key of *request*."""
+        return await self.executor.store({request.key_storage.type}, function, *args, **kwargs)
+
+
+def _mask_of(request: Request) -> Mask:
+    """Hides the challenge password of *request*, also as it is in what the helper gets to sign or to send."""
+    given = request.template.challenge_password
+    challenges = (given.reveal() if given else "", challenge_in(request.csr))
+    if not any(challenges):
+        return NOTHING_HIDDEN
+    encoded = (line for line in f"{request.csr}\n{request.spkac}".splitlines() if "-----" not in line)
+    return Mask((*challenges, *encoded))
 
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
@@ -221,3 +252,16 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
+
+
+def _is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
+    """Whether *ca* is known by its certificates, and neither they nor what came along issued this one."""
+    known = [*ca.root_certs, *ca.other_root_certs, *ca.other_certs]
+    if not known:
+        return False
+    try:
+        leaf = parse_certificate(issued.cert)
+        candidates = (*known, *issued.chain, *issued.roots)
+        return not any(is_issued_by(leaf, parse_certificate(each.pem)) for each in candidates)
+    except InvalidValue:
+        return False

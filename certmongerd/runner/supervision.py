@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished
 
@@ -50,8 +51,9 @@ class Limits:
 class Supervision:
     """One run. `conduct` is never cancelled: it is asked to `stop`, and then still reaps its child."""
 
-    def __init__(self, program: str, limits: Limits) -> None:
+    def __init__(self, program: str, limits: Limits, mask: Mask = NOTHING_HIDDEN) -> None:
         self._program = program
+        self._mask = mask
         self._limits = limits
         self._is_stopping = False
         self._is_hurrying = False
@@ -66,7 +68,12 @@ class Supervision:
     async def conduct(self, start: Starter) -> Finished:
         """Start a child and return when it is gone. Raises LaunchError."""
         loop = asyncio.get_running_loop()
-        capture = Capture(self._program, max_output_bytes=self._limits.max_output_bytes, on_change=self._changed.set)
+        capture = Capture(
+            self._program,
+            max_output_bytes=self._limits.max_output_bytes,
+            mask=self._mask,
+            on_change=self._changed.set,
+        )
         begin = loop.time()
         child: Child | None = None
         try:

@@ -29,7 +29,14 @@ _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, err
 
 
 def write_durably(
-    path: Path | str, data: bytes, *, mode: int = 0o600, owner: Owner | None = None, temporary_name: str | None = None
+    path: Path | str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    owner: Owner | None = None,
+    temporary_name: str | None = None,
+    dir_fd: int | None = None,
+    label_of: str | None = None,
 ) -> None:
     """Replace the content of *path*, or create it, so that a crash leaves the old or the new file.
 
@@ -37,17 +44,27 @@ def write_durably(
     file name to use in the same directory until the file is complete; a leftover of
     that name is removed first. Without it a random one with TEMPORARY_PREFIX is used.
     A symbolic link at *path* is replaced, not followed: a caller that wants to keep
-    the link passes the link's target.
+    the link passes the link's target. *dir_fd* is the directory that a relative *path*
+    starts from, instead of the working directory. The file gets the SELinux label of
+    the one that it replaces, or of that called *label_of* in the same directory.
     """
     directory, name = _split(path)
-    temporary = _temporary_path(directory, temporary_name)
-    with _complete_file(temporary, data, mode, owner, replaces=os.path.join(directory, name)):
-        os.rename(temporary, os.path.join(directory, name))
-    sync_directory(directory)
+    final = os.path.join(directory, name)
+    temporary = _temporary_path(directory, temporary_name, dir_fd)
+    label_from = final if label_of is None else os.path.join(directory, label_of)
+    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=label_from):
+        _rename(temporary, final, dir_fd)
+    sync_directory(directory, dir_fd=dir_fd)
 
 
 def create_durably(
-    path: Path | str, data: bytes, *, mode: int = 0o600, owner: Owner | None = None, temporary_name: str | None = None
+    path: Path | str,
+    data: bytes,
+    *,
+    mode: int = 0o600,
+    owner: Owner | None = None,
+    temporary_name: str | None = None,
+    dir_fd: int | None = None,
 ) -> None:
     """Create *path*, which afterwards is complete; raises FileExistsError when the name is taken.
 
@@ -56,30 +73,36 @@ def create_durably(
     """
     directory, name = _split(path)
     final = os.path.join(directory, name)
-    temporary = _temporary_path(directory, temporary_name)
-    with _complete_file(temporary, data, mode, owner, replaces=None):
+    temporary = _temporary_path(directory, temporary_name, dir_fd)
+    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=None):
         try:
-            os.link(temporary, final, follow_symlinks=False)
+            os.link(temporary, final, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
         except OSError as exc:
             if exc.errno not in _NO_HARD_LINKS:
                 raise
-            with _complete_file(final, data, mode, owner, replaces=None):
-                os.unlink(temporary)
+            with _complete_file(final, data, mode, owner, dir_fd, label_from=None):
+                os.unlink(temporary, dir_fd=dir_fd)
         else:
-            os.unlink(temporary)
-    sync_directory(directory)
+            os.unlink(temporary, dir_fd=dir_fd)
+    sync_directory(directory, dir_fd=dir_fd)
 
 
-def remove_durably(path: Path | str) -> None:
+def rename_durably(source: str, destination: str, *, dir_fd: int) -> None:
+    """Let *source*, which is durable, take the place of *destination*, both names in the directory *dir_fd*."""
+    _rename(source, destination, dir_fd)
+    sync_directory(".", dir_fd=dir_fd)
+
+
+def remove_durably(path: Path | str, *, dir_fd: int | None = None) -> None:
     """Remove *path* for good; raises FileNotFoundError when there is none."""
     directory, name = _split(path)
-    os.unlink(os.path.join(directory, name))
-    sync_directory(directory)
+    os.unlink(os.path.join(directory, name), dir_fd=dir_fd)
+    sync_directory(directory, dir_fd=dir_fd)
 
 
-def sync_directory(path: Path | str) -> None:
+def sync_directory(path: Path | str, *, dir_fd: int | None = None) -> None:
     """Make the names in the directory *path* durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         os.fsync(descriptor)
     except OSError as exc:
@@ -96,29 +119,35 @@ def _split(path: Path | str) -> tuple[str, str]:
     return directory or ".", name
 
 
-def _temporary_path(directory: str, name: str | None) -> str:
+def _rename(source: str, destination: str, dir_fd: int | None) -> None:
+    os.rename(source, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def _temporary_path(directory: str, name: str | None, dir_fd: int | None) -> str:
     if name is None:
         return os.path.join(directory, TEMPORARY_PREFIX + secrets.token_hex(8))
     if "/" in name:
         raise ValueError(f"temporary name {name!r} has to be in the directory of the file")
     path = os.path.join(directory, name)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        os.unlink(path, dir_fd=dir_fd)
     return path
 
 
 @contextlib.contextmanager
-def _complete_file(path: str, data: bytes, mode: int, owner: Owner | None, *, replaces: str | None) -> Iterator[None]:
+def _complete_file(
+    path: str, data: bytes, mode: int, owner: Owner | None, dir_fd: int | None, *, label_from: str | None
+) -> Iterator[None]:
     """A new, synced file at *path*; it is removed again when writing it or the body fails."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags, 0o600, dir_fd=dir_fd)
     try:
         try:
             if owner is not None:
                 os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)  # after fchown, which may clear bits
-            if replaces is not None:
-                _carry_label(replaces, descriptor)
+            if label_from is not None:
+                _carry_label(label_from, descriptor, dir_fd)
             _write_all(descriptor, data)
             os.fsync(descriptor)
         finally:
@@ -126,7 +155,7 @@ def _complete_file(path: str, data: bytes, mode: int, owner: Owner | None, *, re
         yield
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+            os.unlink(path, dir_fd=dir_fd)
         raise
 
 
@@ -136,10 +165,12 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _carry_label(source: str, descriptor: int) -> None:
+def _carry_label(source: str, descriptor: int, dir_fd: int | None) -> None:
     """Give the open file the SELinux label of the file it is going to replace."""
+    # The call takes no descriptor to start from. Where there is SELinux, there is /proc.
+    path = source if dir_fd is None else f"/proc/self/fd/{dir_fd}/{source}"
     try:
-        label = os.getxattr(source, _LABEL, follow_symlinks=False)
+        label = os.getxattr(path, _LABEL, follow_symlinks=False)
         if os.getxattr(descriptor, _LABEL) != label:
             os.setxattr(descriptor, _LABEL, label)
     except OSError as exc:

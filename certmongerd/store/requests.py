@@ -28,6 +28,7 @@ from certmongerd.core.model import (
     StorageType,
     Template,
 )
+from certmongerd.core.pkcs11_uri import is_pkcs11
 from certmongerd.store.certificates import BARE_PUBLIC_KEY, CERTIFICATES
 from certmongerd.store.format import Record
 from certmongerd.store.table import Reading, Row, Table, row
@@ -37,6 +38,7 @@ from certmongerd.store.values import (
     BASE64,
     BASE64_ADDRESSES,
     BOOLEAN,
+    COUNT,
     GENERATION_ALGORITHM,
     HEX,
     INTEGER,
@@ -62,6 +64,18 @@ def _has_inline_pin(request: Request) -> bool:
 
 def _has_deploy_failures(request: Request) -> bool:
     return request.deployment.failures > 0
+
+
+def _has_ca_certs_failures(request: Request) -> bool:
+    return request.deployment.ca_certs_failures > 0
+
+
+def _has_attempts(request: Request) -> bool:
+    return request.attempts > 0
+
+
+def _has_demands(request: Request) -> bool:
+    return request.demands > 0
 
 
 def _counts_next_submissions(request: Request) -> bool:
@@ -187,8 +201,14 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("deploy_probe", "deployment.probe", STRING),
     row("deploy_pre_save_error", "deployment.pre_save_error", STRING),
     row("deploy_error", "deployment.error", STRING),
-    row("deploy_failures", "deployment.failures", INTEGER, when=_has_deploy_failures),
+    row("deploy_failures", "deployment.failures", COUNT, when=_has_deploy_failures),
     row("deploy_retry", "deployment.retry_at", TIME_IF_ANY),
+    row("ca_certs_error", "deployment.ca_certs_error", STRING),
+    row("ca_certs_failures", "deployment.ca_certs_failures", COUNT, when=_has_ca_certs_failures),
+    row("ca_certs_retry", "deployment.ca_certs_retry_at", TIME_IF_ANY),
+    row("attempts", "attempts", COUNT, when=_has_attempts),
+    row("demands", "demands", COUNT, when=_has_demands),
+    row("next_attempt", "next_attempt", TIME_IF_ANY),
 )
 
 _OLD_SPELLINGS: Final = {
@@ -268,7 +288,11 @@ def _complete_generation(values: dict[str, object]) -> None:
 def _complete_key_storage(reading: Reading) -> None:
     """Without a type a location would be ignored, and with it the key."""
     values = reading.group("key_storage")
-    if values.get("location") and "type" not in values:
+    if is_pkcs11(str(values.get("nickname", ""))):
+        # certmonger, which does not know tokens, changes type and location of their keys, but not the nickname.
+        values["type"] = StorageType.PKCS11
+        values["location"] = values["nickname"]
+    elif values.get("location") and "type" not in values:
         kind = StorageType.NSSDB if values.get("nickname") else StorageType.FILE
         values["type"] = kind
         reading.complaints.append(f"there is no usable key_storage_type; {kind.value} is assumed")

@@ -10,7 +10,7 @@ from getcert.errors import CommandFailed, UsageError
 from getcert.help import Groups
 from getcert.krb5 import host_principal, read_default_realm
 from getcert.names import default_names
-from getcert.paths import file_location
+from getcert.paths import file_location, is_pkcs11
 from getcert.selection import Selection, read_selection, require_location
 from getcert.values import Values, check_key_type, key_values, template_values, text, texts
 
@@ -52,6 +52,8 @@ def read_key_file(context: Context, selection: Selection) -> str | None:
     given = context.options.text("keyfile")
     if given is None:
         return None
+    if is_pkcs11(given):
+        return given
     location = file_location(given, context.tell)
     if location == selection.file:
         raise UsageError("Key and certificate can not both be saved to the same file.")

@@ -38,8 +38,11 @@ def _server(options: argparse.Namespace) -> Server:
     server = Server(
         ee_url=options.ee_url or (f"http://{host}:{ee_port}/ca/ee/ca" if host else ""),
         agent_url=options.agent_url or (f"https://{host}:{agent_port}/ca/agent/ca" if host else ""),
+        host=host,
         ca_file=options.cafile or (DEFAULT_CA_FILE if not options.capath and Path(DEFAULT_CA_FILE).exists() else None),
     )
+    if options.jsonrpc_url:
+        return server
     if not has_agent(options):
         raise Unconfigured("NSS database and nickname or certfile and keyfile must be provided.")
     if not server.ee_url:

@@ -32,6 +32,7 @@ from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
 from certmongerd.core.secret import Secret
 from certmongerd.pki.pem import pem_blocks
+from certmongerd.store.secret_file import secret_file
 
 REQUIREMENTS: Final = ("CERTMONGER_REQ_PRINCIPAL", "CERTMONGER_REQ_SUBJECT")
 ROOT_NICKNAME: Final = "IPA CA"
@@ -141,7 +142,7 @@ def _password(options: argparse.Namespace) -> Secret:
     if options.pwd:
         return Secret(options.pwd)
     try:
-        with Path(options.pwdfile).open(encoding="utf-8") as stream:
+        with Path(secret_file(options.pwdfile)).open(encoding="utf-8") as stream:
             return Secret(stream.readline().rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"

@@ -56,6 +56,17 @@ class Reply:
     """Written as it is; text as UTF-8."""
     status: ExitStatus = ExitStatus.ISSUED
 
+    @classmethod
+    def later(cls, cookie: str, delay_s: int | None = None) -> "Reply":
+        """Not yet: be run again with *cookie*, after *delay_s* seconds or the daemon's own time.
+
+        Without a cookie, which takes a delay, the request is submitted anew.
+        """
+        line = f"{cookie}\n" if cookie else ""
+        if delay_s is None:
+            return cls(status=ExitStatus.WAIT, output=line)
+        return cls(status=ExitStatus.WAIT_WITH_DELAY, output=f"{delay_s}\n{line}")
+
 
 Answer = Callable[[HelperInput, argparse.Namespace], Reply]
 """Answers one operation; raises HelperError to end with another status."""

@@ -1,8 +1,11 @@
-"""Roots that an administrator names, as FETCH-ROOTS gives them to the daemon."""
+"""CA certificates as FETCH-ROOTS gives them to the daemon."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certmonger_helpers.outcome import Unconfigured
@@ -24,6 +27,25 @@ def roots_of(certificates: list[x509.Certificate]) -> str:
         f"{_nickname(certificate)}\n{certificate.public_bytes(Encoding.PEM).decode('ascii')}"
         for certificate in certificates
     )
+
+
+def json_of_roots(certificates: Iterable[x509.Certificate]) -> str:
+    """What is self-signed among *certificates* as roots, the rest as certificates of chains, which are not trusted."""
+    lists: dict[str, list[dict[str, str]]] = {"roots": [], "other": []}
+    for certificate in certificates:
+        pem = certificate.public_bytes(Encoding.PEM).decode("ascii")
+        kind = "roots" if _is_self_signed(certificate) else "other"
+        lists[kind].append({"nickname": _nickname(certificate), "certificate": pem})
+    return json.dumps(lists)
+
+
+def _is_self_signed(certificate: x509.Certificate) -> bool:
+    """Whether it is its own issuer. Names alone do not tell: a new root signed by the old one has its own name, too."""
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _nickname(certificate: x509.Certificate) -> str:

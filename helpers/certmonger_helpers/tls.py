@@ -16,6 +16,10 @@ class TlsSettings:
     """PEM; only its certificates are trusted, roots or not."""
     ca_directory: str | None = None
     """Certificates under names that are hashes, as `openssl rehash` makes them."""
+    ca_data: str | None = None
+    """PEM of certificates; only they and those of *ca_file* are trusted."""
+    is_server_checked: bool = True
+    """False: talk to anybody. Only for what is checked otherwise, and never together with a secret."""
     certificate_file: str | None = None
     """The client's certificate, PEM, with further ones of its chain."""
     key_file: str | None = None
@@ -28,7 +32,10 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
 
     Raises Unconfigured when a file cannot be used.
     """
-    context = _trusting(settings.ca_file, settings.ca_directory)
+    context = _trusting(settings.ca_file, settings.ca_directory, settings.ca_data)
+    if not settings.is_server_checked:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if settings.certificate_file is not None:
         _present(context, settings.certificate_file, settings.key_file, settings.key_password)
     elif settings.key_file is not None:
@@ -36,14 +43,14 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def _trusting(ca_file: str | None, ca_directory: str | None) -> ssl.SSLContext:
+def _trusting(ca_file: str | None, ca_directory: str | None, ca_data: str | None) -> ssl.SSLContext:
     """A context that trusts the given certificates only; without any, the host's store."""
-    if ca_file is None and ca_directory is None:
+    if ca_file is None and ca_directory is None and ca_data is None:
         return ssl.create_default_context()
     if ca_directory is not None and not Path(ca_directory).is_dir():
         raise Unconfigured(f"{ca_directory} is not a directory")
     try:
-        context = ssl.create_default_context(cafile=ca_file, capath=ca_directory)
+        context = ssl.create_default_context(cafile=ca_file, capath=ca_directory, cadata=ca_data)
     except ssl.SSLError as exc:
         raise Unconfigured(f"{ca_file} has no usable CA certificates") from exc
     except OSError as exc:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
-from crash.fault import Fault, arm
+from crash.fault import Trouble, arm
 
 from certmongerd import app
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
@@ -50,7 +50,8 @@ class Instance:
 
     root: Path
     random: random.Random
-    config: str = ""
+    config: str = "[renewal]\nspread = no\n"
+    """Without a spread, what waited for a CA is submitted when the next daemon starts."""
     requests: dict[str, Expected] = field(default_factory=dict)
     pid: int = 0
     daemons: list[int] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Instance:
 
     # The daemon.
 
-    def start(self, fault: Fault | None = None) -> None:
+    def start(self, fault: Trouble | None = None) -> None:
         """Start a daemon, which *fault* ends."""
         (self.root / "socket").unlink(missing_ok=True)
         self.pid = os.fork()
@@ -83,7 +84,7 @@ class Instance:
             self._be_daemon(fault)
         self.daemons.append(self.pid)
 
-    def _be_daemon(self, fault: Fault | None) -> NoReturn:
+    def _be_daemon(self, fault: Trouble | None) -> NoReturn:
         try:
             os.setsid()
             log = os.open(self.root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -185,25 +186,44 @@ class Instance:
             self._add()
             return
         chosen = self.random.choice(known)
-        path = self.listed()[chosen.nickname].path
         match self.random.choices(("rekey", "resubmit", "modify", "remove"), (4, 3, 2, 1))[0]:
             case "remove":
-                chosen.is_there = None
-                removed = self._ask(lambda client: client.remove_request(path))
-                assert removed is True
-                chosen.is_there = False
+                self.remove(chosen.nickname)
             case "modify":
-                names = Variant("as", [f"host{self._count}.example.org"])
-                self._ask(lambda client: client.modify_request(path, {"template-hostname": names}))
-                self._ask(lambda client: client.command_request(path, "resubmit"))
+                self.modify(chosen.nickname, f"host{self._count}.example.org")
+                self.command(chosen.nickname, "resubmit")
             case command:
-                self._ask(lambda client: client.command_request(path, command))
+                self.command(chosen.nickname, command)
+
+    def command(self, nickname: str, name: str) -> None:
+        """`resubmit`, `rekey` or `refresh`. Raises Unanswered."""
+        path = self._path(nickname)
+        self._ask(lambda client: client.command_request(path, name))
+
+    def modify(self, nickname: str, host_name: str) -> None:
+        """Ask for another name from now on. Raises Unanswered."""
+        path = self._path(nickname)
+        values = {"template-hostname": Variant("as", [host_name])}
+        self._ask(lambda client: client.modify_request(path, values))
+
+    def remove(self, nickname: str) -> None:
+        """Stop tracking. Raises Unanswered."""
+        path = self._path(nickname)
+        self.requests[nickname].is_there = None
+        removed = self._ask(lambda client: client.remove_request(path))
+        assert removed is True
+        self.requests[nickname].is_there = False
+
+    def _path(self, nickname: str) -> str:
+        return self.listed()[nickname].path
 
     def _add(self) -> None:
         self._count += 1
-        nickname = f"r{self._count}"
         ca = self.random.choices(("SelfSign", "local"), (2, 1))[0]
-        is_rsa = self.random.random() < 0.1
+        self.add(f"r{self._count}", ca, is_rsa=self.random.random() < 0.1)
+
+    def add(self, nickname: str, ca: str, *, is_rsa: bool = False) -> None:
+        """Ask for a certificate. Raises Unanswered."""
         expected = self.requests[nickname] = Expected(nickname)
 
         def add(client: Client) -> object:
@@ -232,13 +252,13 @@ class Instance:
         wanted = {each.nickname for each in self.requests.values() if each.is_there}
         assert present == wanted, f"lost: {sorted(wanted - present)}, not removed: {sorted(present - wanted)}"
 
-    def settle(self) -> None:
-        """Wait until everything was seen in MONITORING."""
+    def settle(self, state: str = "MONITORING") -> None:
+        """Wait until everything was seen in *state*. Raises Unanswered."""
         deadline = time.monotonic() + SETTLE_LIMIT_S
         missing = set(self.listed())
         while missing:
             listed = self.listed()
-            missing -= {name for name, entry in listed.items() if entry.status == "MONITORING"}
+            missing -= {name for name, entry in listed.items() if entry.status == state}
             if missing and time.monotonic() > deadline:
                 log = (self.root / "log").read_text()[-6000:]
                 stuck = [(name, listed[name].status, listed[name].properties.text("ca-error")) for name in missing]

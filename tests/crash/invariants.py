@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from certmongerd.keystore.replacing import staged_path
+from certmongerd.keystore.replacing import staged_name
 from certmongerd.store.repository import Repository
 
 _CANDIDATE = re.compile(r".+\.key\..{8}\.key")
@@ -44,18 +44,18 @@ def check_pairs(certs: Path, *, is_settled: bool) -> None:
         if spki_of(certificate_at(certificate)) == spki_of_key(key):
             continue
         assert not is_settled, f"{certificate} does not belong to its key"
-        staged = Path(staged_path(str(certificate)))
+        staged = certificate.with_name(staged_name(certificate.name))
         assert staged.exists(), f"{certificate} does not belong to its key, and the new one is lost"
         assert spki_of(certificate_at(staged)) == spki_of_key(key), f"{staged} does not belong to {key}"
 
 
-def leftovers(root: Path) -> list[str]:
-    """Temporary files and keys that wait for a certificate."""
+def leftovers(root: Path, *, with_candidates: bool = True) -> list[str]:
+    """Temporary files and, unless one may be there, keys that wait for a certificate."""
     found = []
     for folder in ("requests", "cas", "local", "certs", "config"):
         for path in (root / folder).iterdir():
             is_temporary = path.name.startswith(".certmongerd-") or path.name.endswith(".tmp")
-            if is_temporary or _CANDIDATE.fullmatch(path.name):
+            if is_temporary or (with_candidates and _CANDIDATE.fullmatch(path.name)):
                 found.append(f"{folder}/{path.name}")
     return found
 

@@ -1,16 +1,16 @@
 """The worker process for NSS databases: one operation on one database."""
 
 import ctypes
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from ctypes import byref, c_uint
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.keystore.nss.database import Certificate, Database, Key, opened
 from certmongerd.keystore.nss.library import OaepParameters, RsaParameters, SecItem, Trust, item
-from certmongerd.keystore.nss.location import directory_of, is_there
-from certmongerd.keystore.worker_process import Job, Value, serve
+from certmongerd.keystore.nss.location import enter, is_there
+from certmongerd.keystore.worker_process import Job, Operation, Value, serve
 
 _CKM_RSA_PKCS_KEY_PAIR_GEN: Final = 0
 _CKM_EC_KEY_PAIR_GEN: Final = 0x1040
@@ -33,8 +33,6 @@ def read_key(job: Job) -> Mapping[str, Value]:
 
 def generate_key(job: Job) -> Mapping[str, Value]:
     """A new key: under its nickname when that is free, else as the candidate."""
-    if not os.path.isdir(directory_of(job.text("location"))):
-        raise KeyStoreError(FailureKind.PERMS, "", "There is no directory for the database.")  # certmonger's state
     with opened(job.text("location"), job.text("token")) as database:
         database.log_in(job.optional_text("pin"), may_set=True)
         nickname = job.text("nickname")
@@ -122,6 +120,27 @@ def read_certificates(job: Job) -> Mapping[str, Value]:
         return {"certificates": list(found), "token": database.token}
 
 
+def survey(job: Job) -> Mapping[str, Value]:
+    """Keys and certificates of many nicknames; no keys when the PIN does not open the token."""
+    names = job.texts("key_nicknames"), job.texts("cert_nicknames"), job.texts("known_spkis")
+    if not is_there(job.text("location")):
+        return {"spkis": ["" for _ in names[0]], "certificates": ["" for _ in names[0]], "token": ""}
+    with opened(job.text("location"), job.text("token"), read_only=True) as database:
+        certificates = database.certificates()
+        keys: list[Key] | None = None
+        with suppress(KeyStoreError):
+            database.log_in(job.optional_text("pin"))
+            keys = database.private_keys()
+        spkis, encoded = [], []
+        for key_nickname, cert_nickname, known in zip(*names, strict=True):
+            key = None
+            if keys is not None:
+                key = _find_among(database, certificates, keys, key_nickname, bytes.fromhex(known))
+            spkis.append(key.spki.hex() if key else "")
+            encoded.append(" ".join(c.der.hex() for c in certificates if c.nickname == cert_nickname))
+        return {"spkis": spkis, "certificates": encoded, "token": database.token}
+
+
 def save_certificate(job: Job) -> Mapping[str, Value]:
     """Store a certificate and, when it is for the candidate, make that the key; see `NssKeyStore.save_certificate`.
 
@@ -135,15 +154,29 @@ def save_certificate(job: Job) -> Mapping[str, Value]:
         if job.text("location").startswith("dbm:"):
             _require_one_nickname(database, job.binary("subject"), nickname)
         _put_certificate(database, der, job.binary("subject"), nickname)
-        is_swapped = key is not None and key.nickname != job.text("key_nickname")
-        if key is not None and is_swapped:
-            key.rename(job.text("key_nickname"))
-        for other in replaced:
-            if job.flag("preserve") and other.nickname != job.text("candidate"):
-                other.rename("")
-            else:
-                other.delete_unless_certified()
+        is_swapped = key is not None and _give_name(key, replaced, job)
         return {"is_swapped": is_swapped, "token": database.token}
+
+
+def adopt_key(job: Job) -> Mapping[str, Value]:
+    """Let the candidate be the key of a certificate that is stored elsewhere."""
+    with opened(job.text("location"), job.text("token")) as database:
+        database.log_in(job.optional_text("pin"))
+        key = _certified_key(database, job)
+        return {"is_swapped": _give_name(key, _keys_to_replace(database, key, job), job)}
+
+
+def _give_name(key: Key, replaced: list[Key], job: Job) -> bool:
+    """Let *key* have the nickname, and *replaced* go, or lose theirs; whether it did not have it yet."""
+    is_swapped = key.nickname != job.text("key_nickname")
+    if is_swapped:
+        key.rename(job.text("key_nickname"))
+    for other in replaced:
+        if job.flag("preserve") and other.nickname != job.text("candidate"):
+            other.rename("")
+        else:
+            other.delete_unless_certified()
+    return is_swapped
 
 
 def save_authorities(job: Job) -> Mapping[str, Value]:
@@ -255,13 +288,35 @@ def _find_key(database: Database, nickname: str, known_spki: bytes) -> Key | Non
 
     Of several the one whose public half is known, then one with a certificate.
     """
-    found: list[Key] = []
-    if nickname:
-        named = (certificate for certificate in database.certificates() if certificate.nickname == nickname)
-        found += [key for certificate in named if (key := database.key_for(certificate)) is not None]
-    found += [key for key in database.private_keys() if key.nickname == nickname]
+    certificates = database.certificates() if nickname else []
+    return _find_among(database, certificates, database.private_keys(), nickname, known_spki)
+
+
+def _find_among(
+    database: Database, certificates: list[Certificate], keys: list[Key], nickname: str, known_spki: bytes
+) -> Key | None:
+    named = [certificate for certificate in certificates if nickname and certificate.nickname == nickname]
+    found = [key for certificate in named if (key := database.key_for(certificate)) is not None]
+    found += [key for key in keys if key.nickname == nickname]
     known = [key for key in found if key.spki == known_spki]
     return next(iter(known or found), None)
+
+
+def _in_its_directory(operation: Operation) -> Operation:
+    """*operation*, done inside the directory of the database."""
+
+    def run(job: Job) -> Mapping[str, Value]:
+        try:
+            inside = enter(job.text("location"))
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            # certmonger's state where a key is to be made
+            kind = FailureKind.PERMS if operation is generate_key else FailureKind.OTHER
+            raise KeyStoreError(kind, "", f"There is no database directory: {exc.strerror}") from exc
+        except PermissionError as exc:
+            raise KeyStoreError(FailureKind.PERMS, "", f"The database may not be opened: {exc.strerror}") from exc
+        return operation(job.at(inside))
+
+    return run
 
 
 def main() -> None:
@@ -273,10 +328,12 @@ def main() -> None:
         sign,
         decrypt,
         read_certificates,
+        survey,
         save_certificate,
+        adopt_key,
         save_authorities,
     )
-    serve({operation.__name__: operation for operation in operations})
+    serve({operation.__name__: _in_its_directory(operation) for operation in operations})
 
 
 if __name__ == "__main__":

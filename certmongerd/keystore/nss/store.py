@@ -1,19 +1,20 @@
 """Keys and certificates in NSS databases, through worker processes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
-from certmongerd.core.model import MINIMUM_RSA_BITS, CertStorage, KeyAlgorithm, KeyRecord, KeyStorage, StorageType
+from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
+from certmongerd.keystore.generation import generation_of
+from certmongerd.keystore.links import located
 from certmongerd.keystore.nss.location import CERTIFICATE_FILES, KEY_FILES, directory_of
 from certmongerd.keystore.nss.worker import WORKER
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
-from certmongerd.pki import der
-from certmongerd.pki.algorithms import CURVES, curve_for
 from certmongerd.pki.certs import ParsedCertificate, parse_certificate, parse_der_certificate, spki_of, to_pem
 from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
 from certmongerd.pki.token_key import Oaep, token_key
@@ -39,7 +40,7 @@ class NssKeyStore:
         )
         if answer["spki"] is None:
             return None
-        return _facts(storage, answer["spki"], answer["token"])
+        return key_facts_of(storage, answer["spki"], answer["token"])
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key, which stays in the database."""
@@ -57,9 +58,7 @@ class NssKeyStore:
         A database that is not there is made, with the PIN as its password. *cipher* is NSS's affair. RSA and EC keys
         only: others raise `KeyStoreError` of kind OTHER.
         """
-        if record.gen_type not in (KeyAlgorithm.RSA, KeyAlgorithm.EC):
-            reason = f"New keys in databases are RSA or EC keys only, not {record.gen_type.value}."
-            raise KeyStoreError(FailureKind.OTHER, storage.location, reason)
+        wanted = generation_of(storage, record)
         answer = WORKER.ask(
             "generate_key",
             storage.location,
@@ -67,11 +66,11 @@ class NssKeyStore:
             nickname=storage.nickname,
             candidate=candidate_nickname(storage, marker),
             pin=read_pin_for_new_key(storage),
-            algorithm=record.gen_type.value,
-            bits=max(record.gen_size, MINIMUM_RSA_BITS),
-            curve=_curve_parameters(record).hex(),
+            algorithm=wanted.algorithm,
+            bits=wanted.bits,
+            curve=wanted.curve,
         )
-        facts = _facts(storage, answer["spki"], answer["token"])
+        facts = key_facts_of(storage, answer["spki"], answer["token"])
         _set_ownership(storage, KEY_FILES)
         return Generated(facts=facts, marker=marker if answer["is_candidate"] else "")
 
@@ -85,17 +84,30 @@ class NssKeyStore:
             pin=read_pin(storage),
         )
 
+    def adopt_candidate(
+        self, storage: KeyStorage, marker: str, *, spki: bytes, known_spki: bytes, preserve: bool
+    ) -> bool:
+        """Let the candidate of *spki* be the key; whether it was not yet. The key before it goes, or loses its name."""
+        answer = WORKER.ask(
+            "adopt_key",
+            storage.location,
+            token=storage.token,
+            nickname="",
+            key_nickname=storage.nickname,
+            candidate=candidate_nickname(storage, marker),
+            spki=spki.hex(),
+            preserve=preserve,
+            pin=read_pin(storage),
+        )
+        _set_ownership(storage, KEY_FILES)
+        return answer["is_swapped"] is True
+
     def read_certificate(self, storage: CertStorage) -> str | None:
         """PEM of the newest certificate of the nickname; None when there is none, or no database."""
         answer = WORKER.ask("read_certificates", storage.location, token=storage.token, nickname=storage.nickname)
         found = answer["certificates"]
         assert isinstance(found, list)
-        try:
-            certificates = [parse_der_certificate(bytes.fromhex(text)) for text in found]
-        except InvalidValue as exc:
-            raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
-        newest = max(certificates, key=_begin_of, default=None)
-        return to_pem(newest) if newest is not None else None
+        return newest_certificate(storage, found)
 
     def save_certificate(
         self,
@@ -119,8 +131,8 @@ class NssKeyStore:
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.OTHER, cert_storage.location, exc.reason) from exc
         has_key = key_storage.type is StorageType.NSSDB
-        if key_storage.type is StorageType.FILE:
-            reason = "A certificate in a database cannot belong to a key in a file."
+        if key_storage.type in (StorageType.FILE, StorageType.PKCS11):
+            reason = "A certificate in a database cannot belong to a key in a file or another token."
             raise KeyStoreError(FailureKind.TOKEN, cert_storage.location, reason)
         answer = WORKER.ask(
             "save_certificate",
@@ -193,21 +205,27 @@ def _set_ownership(storage: KeyStorage | CertStorage, names: tuple[str, ...]) ->
         return
     for name in names:
         path = os.path.join(directory_of(storage.location), name)
-        with translating(storage.location, f"Owner and mode of {name} cannot be set"):
-            if os.path.exists(path):
-                apply_ownership(path, storage.owner, storage.perms)
+        with translating(storage.location, f"Owner and mode of {name} cannot be set"), located(path) as place:
+            if place.status() is not None:
+                apply_ownership(place, storage.owner, storage.perms)
 
 
-def _facts(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
+def newest_certificate(storage: CertStorage, encoded: Sequence[str]) -> str | None:
+    """PEM of the newest of certificates in hexadecimal DER; None when there is none. Raises `KeyStoreError`."""
+    try:
+        certificates = [parse_der_certificate(bytes.fromhex(text)) for text in encoded]
+    except InvalidValue as exc:
+        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+    newest = max(certificates, key=_begin_of, default=None)
+    return to_pem(newest) if newest is not None else None
+
+
+def key_facts_of(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
+    """Facts of the key with a hexadecimal SubjectPublicKeyInfo. Raises `KeyStoreError`."""
     try:
         return public_key_facts(bytes.fromhex(str(spki)), str(token))
     except InvalidValue as exc:
         raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
-
-
-def _curve_parameters(record: KeyRecord) -> bytes:
-    """DER of the named curve that *record* asks for; empty for RSA."""
-    return der.oid(CURVES[curve_for(record.gen_size).name]) if record.gen_type is KeyAlgorithm.EC else b""
 
 
 def _begin_of(certificate: ParsedCertificate) -> datetime:

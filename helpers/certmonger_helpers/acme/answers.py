@@ -30,9 +30,9 @@ from certmonger_helpers.address import http_url
 from certmonger_helpers.outcome import ExitStatus, HelperError, Unconfigured, Unreachable
 from certmonger_helpers.protocol import HelperInput, Reply
 from certmonger_helpers.roots import roots_of_file
+from certmonger_helpers.secret_file import secret_of_file
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
-from certmongerd.core.secret import Secret
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ async def _go_on(work: OrderWork) -> Reply | None:
         case Chain(pem=pem):
             return Reply(output=pem)
         case Pending(delay_s=delay_s):
-            return _later(delay_s, work.url)
+            return Reply.later(work.url, delay_s)
 
 
 def renewal_info(given: HelperInput, options: argparse.Namespace) -> Reply:
@@ -212,12 +212,7 @@ def _rate_limited(problem: AcmeProblem) -> Reply:
     if problem.code != "rateLimited" or not problem.retry_after_s:
         raise problem
     print(f"acme-submit: {problem.reason}; asked again in {problem.retry_after_s} seconds", file=sys.stderr)
-    return _later(problem.retry_after_s, "")
-
-
-def _later(delay_s: int, cookie: str) -> Reply:
-    """Run again after *delay_s* seconds: POLL with a cookie, else SUBMIT."""
-    return Reply(status=ExitStatus.WAIT_WITH_DELAY, output=f"{delay_s}\n{cookie}\n" if cookie else f"{delay_s}\n")
+    return Reply.later("", problem.retry_after_s)
 
 
 def _state_directory(given: HelperInput, options: argparse.Namespace) -> Path:
@@ -235,18 +230,9 @@ def _registration(options: argparse.Namespace) -> Registration:
         contact=tuple(each if ":" in each else f"mailto:{each}" for each in options.contact),
         agrees_to_terms=options.agree_tos,
         eab_kid=options.eab_kid,
-        eab_key=_secret_of_file(options.eab_key_file) if options.eab_key_file else None,
+        eab_key=secret_of_file(options.eab_key_file) if options.eab_key_file else None,
         eab_algorithm=options.eab_algorithm,
     )
-
-
-def _secret_of_file(path: str) -> Secret:
-    """The first line of a file. Raises Unconfigured."""
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise Unconfigured(f"{path} cannot be read: {getattr(exc, 'strerror', None) or 'it is no text'}") from exc
-    return Secret(text.partition("\n")[0].strip())
 
 
 def _responders(given: HelperInput, options: argparse.Namespace) -> list[Responder]:

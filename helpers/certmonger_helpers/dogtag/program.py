@@ -1,6 +1,9 @@
 """Command line and operations that the two Dogtag helpers have in common."""
 
 import argparse
+import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -10,11 +13,15 @@ from cryptography import x509
 
 from certmonger_helpers.address import http_url
 from certmonger_helpers.dogtag.agent import agent_tls, has_agent, secret_of
+from certmonger_helpers.dogtag.by_ipa import IpaService
 from certmonger_helpers.dogtag.service import Form, Service, Submission
 from certmonger_helpers.dogtag.state import Progress, Step
+from certmonger_helpers.kerberos.client import from_cache, from_keytab
 from certmonger_helpers.protocol import HelperInput, Operation, Reply, Unconfigured
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_PROFILE: Final = "caServerCert"
 
@@ -26,6 +33,8 @@ class Server:
     ee_url: str = ""
     agent_url: str = ""
     ca_file: str | None = None
+    host: str = ""
+    """Of the IPA server; empty: this host is meant."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +42,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-E", "--ee-url", metavar="URL", default="", help="end-entity services")
     add("-A", "--agent-url", metavar="URL", default="", help="agent services")
+    add(
+        "-J",
+        "--jsonrpc-url",
+        metavar="URL",
+        default="",
+        help="IPA's JSON-RPC interface, to be used instead of Dogtag's",
+    )
     add("-i", "--cafile", metavar="FILE", default="", help="trusted certificates, PEM")
     add("-C", "--capath", metavar="DIRECTORY", help="directory of trusted certificates")
     add("-d", "--dbdir", metavar="DIRECTORY", default="", help="NSS database with the agent's certificate and key")
@@ -45,13 +61,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-D", "--serial", metavar="NUMBER", default="", help="serial number to renew, decimal")
     add("-o", "--submit-option", metavar="NAME=VALUE", action="append", default=[], help="parameter to submit")
     pair = "parameter to approve, in place of the server's default"
-    add("-O", "--approval-option", metavar="NAME=VALUE", action="append", default=[], help=pair)
+    add("-O", "--approval-option", "--approval-options", metavar="NAME=VALUE", action="append", default=[], help=pair)
     add("-T", "--profile", metavar="NAME", default="", help=f"enrolment profile (default: {DEFAULT_PROFILE})")
     add("-t", "--profile-list", action="store_true", help="list the profiles that can be used")
     add("-S", "--state", metavar="COOKIE", default="", help="go on with what an earlier run began")
-    renewal = parser.add_mutually_exclusive_group()
-    renewal.add_argument("-N", "--force-new", action="store_true", help="ask for a new certificate, do not renew")
-    renewal.add_argument("-R", "--force-renew", action="store_true", help="renew, or fail")
+    parser.set_defaults(forced="")
+    new, renewal = "ask for a new certificate, do not renew", "renew, or fail"  # of both the last one counts
+    add("-N", "--force-new", action="store_const", dest="forced", const="new", help=new)
+    add("-R", "--force-renew", action="store_const", dest="forced", const="renewal", help=renewal)
     add("-a", "--agent-submit", action="store_true", help="submit with the agent's certificate")
     add("-u", "--uid", metavar="USERNAME", default="", help="user name to submit with")
     add("-U", "--udn", "--upn", metavar="DN", default="", help="user DN to submit with")
@@ -69,11 +86,15 @@ def choose_operation(given: HelperInput, options: argparse.Namespace) -> Operati
 
 def list_profiles(server: Server, options: argparse.Namespace) -> Reply:
     """GET-SUPPORTED-TEMPLATES."""
+    if options.jsonrpc_url:
+        return _with_ipa(server, options, lambda ipa: ipa.profiles())
     return _with_service(server, options, lambda service: service.profiles())
 
 
 def enrol(server: Server, given: HelperInput, options: argparse.Namespace) -> Reply:
     """SUBMIT and POLL: the next step of an enrolment."""
+    if options.jsonrpc_url:
+        return _enrol_by_ipa(server, given, options)
     approvals = dict(_pairs(options.approval_option, "Approval params (-O)"))
     if approvals and not (server.agent_url and has_agent(options)):
         raise Unconfigured("No agent URL (-A) given, or no agent credentials specified, which -O needs.")
@@ -92,6 +113,50 @@ def enrol(server: Server, given: HelperInput, options: argparse.Namespace) -> Re
             return _with_service(server, options, lambda service: service.approve(progress.request_id, approvals))
         case Step.RETRIEVE:
             return _with_service(server, options, lambda service: service.retrieve(progress.request_id))
+
+
+def _enrol_by_ipa(server: Server, given: HelperInput, options: argparse.Namespace) -> Reply:
+    """The next step, through IPA's interface, which knows neither users of Dogtag nor renewal by number."""
+    if _credentials(options):
+        raise Unconfigured(
+            "IPA's interface (-J) has no place for user names, passwords and PINs of Dogtag (-u, -U, …)."
+        )
+    progress = Progress.of_cookie(options.state or given.ca_cookie)
+    match progress.step:
+        case Step.SUBMIT:
+            submission = _submission(given, options)
+            if submission.serial is not None:
+                raise Unconfigured("Renewal by serial number is not possible through IPA's interface (-J); add -N.")
+            _pairs(options.approval_option, "Approval params (-O)")
+            if options.submit_option or options.approval_option:
+                _log.info("parameters for submission and approval have no place in IPA's interface and are left out")
+            return _with_ipa(server, options, lambda ipa: ipa.submit(submission.csr, submission.profile))
+        case Step.CHECK:
+            return _with_ipa(server, options, lambda ipa: ipa.check(progress.request_id))
+        case Step.APPROVE:
+            return _with_ipa(server, options, lambda ipa: ipa.approve(progress.request_id))
+        case Step.RETRIEVE:
+            return _with_ipa(server, options, lambda ipa: ipa.retrieve(progress.request_id))
+
+
+def _with_ipa(server: Server, options: argparse.Namespace, task: Callable[[IpaService], Awaitable[Reply]]) -> Reply:
+    """Run *task* with IPA's interface, logged in by Kerberos: with the tickets that are there, or the host's key."""
+    url = http_url(options.jsonrpc_url, "JSON-RPC URL")
+    tls = TlsSettings(ca_file=server.ca_file, ca_directory=options.capath)
+    with from_cache() if os.environ.get("KRB5CCNAME") else from_keytab("", "") as login:
+
+        def ask(client: HttpClient) -> Awaitable[Reply]:
+            return task(
+                IpaService(
+                    client=client,
+                    url=url,
+                    login=login,
+                    principal=f"host/{server.host or socket.getfqdn()}",
+                    can_approve=has_agent(options),
+                )
+            )
+
+        return run_with_client(ask, url=url, tls=tls, limits=Limits())
 
 
 def _with_service(server: Server, options: argparse.Namespace, task: Callable[[Service], Awaitable[Reply]]) -> Reply:
@@ -124,8 +189,8 @@ def _with_service(server: Server, options: argparse.Namespace, task: Callable[[S
 
 def _submission(given: HelperInput, options: argparse.Namespace) -> Submission:
     """What to submit. Raises Unconfigured."""
-    serial = None if options.force_new else _serial(given, options)
-    if options.force_renew and serial is None:
+    serial = None if options.forced == "new" else _serial(given, options)
+    if options.forced == "renewal" and serial is None:
         raise Unconfigured("Requested renewal, but no serial number provided.")
     csr = given.read_csr(options.csr_file) if serial is None else ""
     if serial is None and not csr.strip():

@@ -32,6 +32,18 @@ class CertRequest:
     principal: str
     profile: str = ""
     issuer: str = ""
+    adds_principal: bool = True
+    """Whether IPA is to make an entry for the principal where there is none."""
+
+    @classmethod
+    def of_der(cls, csr: bytes, *, principal: str, profile: str, adds_principal: bool) -> "CertRequest":
+        """For a request in DER."""
+        return cls(
+            csr_base64=base64.b64encode(csr).decode("ascii"),
+            principal=principal,
+            profile=profile,
+            adds_principal=adds_principal,
+        )
 
     def encode(self) -> bytes:
         """The body of the call."""
@@ -40,7 +52,9 @@ class CertRequest:
             options["profile_id"] = self.profile
         if self.issuer:
             options["cacn"] = self.issuer
-        return encode_call("cert_request", [self.csr_base64], {**options, "add": True})
+        if self.adds_principal:
+            options["add"] = True
+        return encode_call("cert_request", [self.csr_base64], options)
 
     def simpler(self) -> "CertRequest | None":
         """The same for a server that refused an option: without issuer, then without profile; None at the end."""
@@ -60,11 +74,27 @@ def ca_show_call() -> bytes:
 
 
 def read_result(body: bytes, url: str) -> Mapping[str, object]:
-    """The inner result of an answer from *url*.
+    """The inner result of an answer from *url* that is about one thing.
 
     Raises UnknownOption, Rejected or Unreachable for an error, with the server's own words, and Unreachable for
     what is not an answer.
     """
+    inner = _inner_result(body, url)
+    if not isinstance(inner, dict):
+        raise Unreachable(f"Server at {url} sent an answer without a result")
+    return inner
+
+
+def read_entries(body: bytes, url: str) -> list[Mapping[str, object]]:
+    """The same for an answer that is a list."""
+    inner = _inner_result(body, url)
+    if not isinstance(inner, list):
+        raise Unreachable(f"Server at {url} sent an answer without a list")
+    return [each for each in inner if isinstance(each, dict)]
+
+
+def _inner_result(body: bytes, url: str) -> object:
+    """What is in the result of an answer's result."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as exc:
@@ -74,10 +104,7 @@ def read_result(body: bytes, url: str) -> Mapping[str, object]:
     if answer.get("error") is not None:
         raise _failure(answer["error"], url)
     outer = answer.get("result")
-    inner = outer.get("result") if isinstance(outer, dict) else None
-    if not isinstance(inner, dict):
-        raise Unreachable(f"Server at {url} sent an answer without a result")
-    return inner
+    return outer.get("result") if isinstance(outer, dict) else None
 
 
 def _failure(error: object, url: str) -> HelperError:

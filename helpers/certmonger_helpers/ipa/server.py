@@ -34,6 +34,11 @@ Login = Identity | Password
 
 async def call(client: HttpClient, url: str, body: bytes, login: Login) -> dict[str, object]:
     """Send one call; its inner result. Raises Rejected or Unreachable, see `read_result`."""
+    return dict(read_result(await exchange(client, url, body, login), shown(url)))
+
+
+async def exchange(client: HttpClient, url: str, body: bytes, login: Login) -> bytes:
+    """Send one call; the answer as it came. Raises Unreachable, also for an HTTP error."""
     url = http_url(url, "IPA server URL")
     _log.info('Submitting request to "%s".', shown(url))
     request = HttpRequest(
@@ -51,7 +56,7 @@ async def call(client: HttpClient, url: str, body: bytes, login: Login) -> dict[
     _log.debug("answer: %s", response.body.decode("utf-8", "replace"))
     if response.status != 200:
         raise Unreachable(_complaint(url, response))
-    return dict(read_result(response.body, shown(url)))
+    return response.body
 
 
 def _complaint(url: str, response: HttpResponse) -> str:

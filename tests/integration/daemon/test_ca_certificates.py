@@ -9,9 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from daemon_under_test import DaemonUnderTest, wait_until
+from daemon_under_test import DaemonUnderTest, openssl, wait_until
+from helper_cases import certificates_in
+from local_ca import CSR
 
+from certmonger_helpers.authority import Authority
+from certmongerd.config.durations import Duration
+from certmongerd.core.model import KeyAlgorithm
 from certmongerd.installation import helper_directory
+from certmongerd.pki.issue import parse_request
 
 MakeDaemon = Callable[..., DaemonUnderTest]
 Identity = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -154,6 +160,83 @@ def test_a_ca_has_files_of_its_own(daemon: DaemonUnderTest) -> None:
     (daemon.root / "roots").write_text(roots(("new", NEW_ROOT)))
     assert daemon.getcert("refresh-ca", "-c", "corp").returncode == 0
     wait_until(lambda: files[0].read_text() == pem(NEW_ROOT), daemon.log)
+
+
+def aged_local_ca(daemon: DaemonUnderTest, *, due: timedelta) -> tuple[Authority, x509.Certificate]:
+    """The local CA as if made long ago, so that it makes its next key after *due*; and what it issued then."""
+    authority = Authority(
+        directory=daemon.root / "local",
+        validity=Duration(seconds=600 * 86400),
+        ca_validity=Duration(seconds=1000 * 86400),
+        key_type=KeyAlgorithm.EC,
+        key_bits=256,
+    )
+    made = datetime.now(UTC).replace(microsecond=0) - timedelta(days=500) + due
+    return authority, authority.issue(parse_request(CSR), made)
+
+
+def verify(daemon: DaemonUnderTest, bundle: Path, *certificates: x509.Certificate) -> None:
+    """All of *certificates* lead to a root in *bundle*, in three days."""
+    when = str(int(datetime.now(UTC).timestamp()) + 3 * 86400)
+    for number, certificate in enumerate(certificates):
+        leaf = daemon.root / f"leaf{number}.pem"
+        leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
+        openssl("verify", "-attime", when, "-CAfile", bundle, leaf)
+
+
+def test_a_file_has_both_roots_once_the_local_ca_renewed_itself(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon()
+    authority, early = aged_local_ca(daemon, due=timedelta(days=1))
+    (old,) = authority.certificates(datetime.now(UTC))
+    daemon.start()
+    bundle = daemon.certs / "roots.pem"
+    assert daemon.request("it", "-F", str(bundle)).returncode == 0
+    assert bundle.read_text() == old.public_bytes(Encoding.PEM).decode()
+    new, kept = authority.certificates(datetime.now(UTC) + timedelta(days=2))
+    assert kept == old
+    assert daemon.getcert("resubmit", "-i", "it", "-w").returncode == 0
+    expected = {each.public_bytes(Encoding.DER) for each in (old, new)}
+    wait_until(lambda: certificates_in(bundle) == expected, daemon.log)
+    late = x509.load_pem_x509_certificate((daemon.certs / "it.crt").read_bytes())
+    late.verify_directly_issued_by(new)
+    verify(daemon, bundle, early, late)
+
+
+def test_a_local_ca_that_is_due_publishes_both_roots_from_the_start(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon()
+    _, early = aged_local_ca(daemon, due=-timedelta(days=1))
+    daemon.start()
+    bundle = daemon.certs / "roots.pem"
+    assert daemon.request("it", "-F", str(bundle)).returncode == 0
+    wait_until(lambda: len(certificates_in(bundle)) == 2, daemon.log)
+    late = x509.load_pem_x509_certificate((daemon.certs / "it.crt").read_bytes())
+    verify(daemon, bundle, early, late)
+
+
+def test_ca_certificates_alone_that_cannot_be_stored_are_told_of_and_tried_again(daemon: DaemonUnderTest) -> None:
+    place = daemon.certs / "gone"
+    place.mkdir()
+    assert daemon.request("it", "-F", str(place / "ca.pem"), ca="corp").returncode == 0
+    assert daemon.stop() == 0
+    (place / "ca.pem").unlink()
+    place.rmdir()
+    state = next(path for path in (daemon.root / "requests").glob("[0-9]*"))
+    # As for a certificate that was there before it was tracked.
+    state.write_text(state.read_text().replace("state=MONITORING", "state=NEED_TO_SAVE_ONLY_CA_CERTS"))
+    daemon.start()
+    wait_until(lambda: daemon.listing("it")["stuck"] == "yes", daemon.log)
+    shown = daemon.listing("it")
+    assert shown["status"] == "MONITORING"
+    assert str(place) in shown["ca-error"]
+    assert (
+        "CA's certificates could not be stored 1 times in a row; again at" in daemon.getcert("why", "-i", "it").stdout
+    )
+    assert daemon.getcert("status", "-i", "it").returncode == 4
+    place.mkdir()
+    assert "being refreshed" in daemon.getcert("refresh", "-i", "it").stdout
+    wait_until(lambda: daemon.listing("it")["stuck"] == "no", daemon.log)
+    assert (place / "ca.pem").read_text().startswith(pem(ROOT))
+    assert "ca-error" not in daemon.listing("it")
 
 
 def test_a_place_that_cannot_be_written_is_told_of_by_the_ca_and_waited_for_by_the_request(

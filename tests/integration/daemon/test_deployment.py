@@ -1,10 +1,12 @@
 """Commands around saving, and the question whether the service presents what was saved, with a real TLS service."""
 
+import asyncio
 import shutil
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -12,6 +14,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 import pytest
 from certmonger_under_test import Certmonger
 from daemon_under_test import DaemonUnderTest
+from fakes import starttls_services
 
 LIMIT_S = 60.0
 
@@ -141,6 +144,42 @@ def test_a_service_is_asked_for_the_certificate_that_was_saved(
     (tmp_path / "lazy").unlink()
     assert "being refreshed" in daemon.getcert("refresh", "-i", "probed").stdout
     until(lambda: daemon.listing("probed")["stuck"] == "no")
+
+
+@contextmanager
+def services_with_starttls(place: Path) -> Iterator[dict[str, int]]:
+    """Services that present what is in *place*, and their ports by protocol."""
+
+    def context() -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(place / "served.crt", place / "served.key")
+        return made
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    serving = starttls_services.serving(context)
+    try:
+        yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(LIMIT_S)
+        asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(LIMIT_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_services_with_starttls_are_asked_in_their_own_protocols(daemon: DaemonUnderTest, tmp_path: Path) -> None:
+    place = tmp_path / "mail"
+    place.mkdir()
+    certificate, key = daemon.certs / "mail.crt", daemon.certs / "mail.key"
+    command = script(tmp_path / "reload", f"cp {key} {place}/served.key && cp {certificate} {place}/served.crt")
+    assert daemon.request("mail", "-C", command, ca="SelfSign").returncode == 0
+    with services_with_starttls(place) as ports:
+        for name, port in ports.items():
+            probe = f"{name}://127.0.0.1:{port}"
+            done = daemon.getcert("resubmit", "-i", "mail", "-w", "--probe", probe)
+            assert done.returncode == 0, done.stdout + daemon.listing("mail").get("ca-error", "")
+            assert f"deployment: {probe} presents the certificate" in daemon.getcert("why", "-i", "mail").stdout
 
 
 def test_a_probe_is_added_changed_and_dropped_and_nonsense_refused(daemon: DaemonUnderTest, service: Service) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemon_under_test import DaemonUnderTest, assert_pair
+from daemon_under_test import DaemonUnderTest, assert_pair, openssl
 
 MakeDaemon = Callable[..., DaemonUnderTest]
 NOBODY = pwd.getpwnam("nobody")
@@ -111,6 +111,82 @@ def test_ca_certificates_do_not_go_through_such_a_link(daemon: DaemonUnderTest, 
     assert done.returncode == 4
     assert daemon.listing("trap-ca")["status"] == "NEED_CA_CERT_SAVE_PERMS"
     assert victim.read_text() == "precious\n"
+
+
+@as_root
+@pytest.mark.parametrize("what", ["folder", "cert9.db"])
+def test_a_database_is_not_opened_through_such_a_link(daemon: DaemonUnderTest, foreign: Path, what: str) -> None:
+    database = foreign / "db"
+    treasury = daemon.root / f"treasury-{what}"
+    treasury.mkdir()
+    if what == "folder":
+        trap(database, treasury)
+    else:
+        database.mkdir()
+        trap(database / what, treasury / what)
+    name = f"database-{what}"
+    request = ("request", "-I", name, "-c", "SelfSign", "-d", database, "-n", "it", "-w")
+    assert daemon.getcert(*request).returncode == 4
+    shown = daemon.listing(name)
+    assert shown["stuck"] == "yes"
+    assert "symbolic link" in shown["ca-error"]
+    assert list(treasury.iterdir()) == []
+    if what == "folder":
+        database.unlink()
+        database.mkdir()
+    else:
+        (database / what).unlink()
+    assert daemon.getcert("resubmit", "-i", name, "-w").returncode == 0
+    assert daemon.listing(name)["status"] == "MONITORING"
+
+
+@as_root
+@pytest.mark.parametrize("uid", [NOBODY.pw_uid, 0])
+def test_a_pin_is_not_read_through_such_a_link(daemon: DaemonUnderTest, foreign: Path, uid: int) -> None:
+    victim = victim_in(daemon, f"pin-{uid}")
+    trap(foreign / "pin", victim, uid)
+    name, key = f"trap-pin-{uid}", daemon.certs / f"trap-pin-{uid}.key"
+    done = ask(daemon, name, daemon.certs / f"{name}.crt", key, "-p", str(foreign / "pin"))
+    if uid == 0:  # the administrator's own
+        assert done == 0
+        openssl("pkey", "-in", key, "-passin", "pass:precious", "-noout")
+        return
+    assert done == 4
+    shown = daemon.listing(name)
+    assert shown["status"] == "NEED_KEY_GEN_PIN"
+    assert f"a symbolic link of user id {uid} leads to what does not belong to that user" in shown["ca-error"]
+    (foreign / "pin").unlink()
+    (foreign / "pin").write_text("4711\n")
+    assert daemon.getcert("resubmit", "-i", name, "-w").returncode == 0
+    openssl("pkey", "-in", key, "-passin", "pass:4711", "-noout")
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_a_challenge_password_is_read_from_a_file_that_is_meant_only(
+    daemon: DaemonUnderTest, foreign: Path, kind: str
+) -> None:
+    victim, place = victim_in(daemon, f"challenge-{kind}"), foreign / "challenge"
+    match kind:
+        case "link":
+            trap(place, victim)
+        case "fifo":
+            os.mkfifo(place)
+        case _:
+            place.mkdir()
+    name = f"challenge-{kind}"
+    assert ask(daemon, name, daemon.certs / f"{name}.crt", daemon.certs / f"{name}.key", "-l", str(place)) == 4
+    told = "symbolic link" if kind == "link" else "not a regular file"
+    shown = daemon.listing(name)
+    assert shown["status"] == "NEED_GUIDANCE"
+    assert f'challenge password file "{place}" cannot be read: ' in shown["ca-error"]
+    assert told in shown["ca-error"]
+    if kind == "folder":
+        place.rmdir()
+    else:
+        place.unlink()
+    place.write_text("secret\n")
+    assert daemon.getcert("resubmit", "-i", name, "-w").returncode == 0
 
 
 @as_root

@@ -50,6 +50,9 @@ def test_a_socket_tells_about_requests_cas_and_helpers(make_daemon: MakeDaemon, 
     daemon.add_helper("broken", "echo no route; exit 3")
     assert daemon.request("web").returncode == 0
     assert daemon.request("web2", ca="broken").returncode == 3
+    assert daemon.getcert("resubmit", "-i", "web", "-w").returncode == 0
+    daemon.add_helper("refusing", "echo never; exit 2")
+    assert daemon.request("web3", ca="refusing").returncode == 2
 
     told = read(UnixConnection(place))
 
@@ -58,11 +61,21 @@ def test_a_socket_tells_about_requests_cas_and_helpers(make_daemon: MakeDaemon, 
     assert ({"request": "web2", "ca": "broken", "state": "CA_UNREACHABLE"}, 1.0) in told["certmongerd_request_state"]
     ((_, left),) = told["certmongerd_certificate_expiry_seconds"]
     assert 364 * 86400 < left < 366 * 86400
-    assert (web, 1.0) in told["certmongerd_certificates_saved_total"]
-    assert ({"request": "web2", "ca": "broken"}, 1.0) in told["certmongerd_request_failing"]
-    assert ({"ca": "local"}, 1.0) in told["certmongerd_ca_reachable"]
+    assert (web, 2.0) in told["certmongerd_certificates_saved_total"]
+    assert (web, 1.0) in told["certmongerd_renewals_total"]
+    failing = {labels["request"]: value for labels, value in told["certmongerd_request_failing"]}
+    assert failing == {"web": 0, "web2": 1, "web3": 1}
+    stuck = {labels["request"]: value for labels, value in told["certmongerd_request_stuck"]}
+    assert stuck == {"web": 0, "web2": 0, "web3": 1}
+    attempts = {
+        labels["request"]: value for labels, value in told["certmongerd_request_last_attempt_timestamp_seconds"]
+    }
+    assert time.time() - 600 < min(attempts.values()) <= max(attempts.values()) <= time.time()
+    assert set(attempts) == set(stuck)
+    reachable = {labels["ca"]: value for labels, value in told["certmongerd_ca_reachable"]}
+    assert (reachable["local"], reachable["broken"], reachable["refusing"]) == (1, 0, 1)
     runs = {tuple(labels.values()): value for labels, value in told["certmongerd_helper_run_seconds_count"]}
-    assert runs["local", "SUBMIT", "0"] == 1
+    assert runs["local", "SUBMIT", "0"] == 2
     assert runs["broken", "SUBMIT", "3"] == 1
     assert stat.S_IMODE(place.stat().st_mode) == 0o660
     daemon.stop()

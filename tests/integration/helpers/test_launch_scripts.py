@@ -43,7 +43,15 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["acme-submit", "dogtag-ipa-renew-agent-submit", "dogtag-submit", "ipa-submit", "local-submit", "scep-submit"],
+    [
+        "acme-submit",
+        "dogtag-ipa-renew-agent-submit",
+        "dogtag-submit",
+        "est-submit",
+        "ipa-submit",
+        "local-submit",
+        "scep-submit",
+    ],
 )
 def test_the_scripts_are_executable_and_alike(name: str) -> None:
     script = PACKAGE / "bin" / name

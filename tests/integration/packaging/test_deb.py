@@ -51,7 +51,7 @@ INSIDE
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     built = subprocess.run(
-        [str(PROJECT / "scripts" / "deb.sh"), str(folder)], capture_output=True, text=True, timeout=300, check=False
+        [str(PROJECT / "scripts" / "deb.sh"), str(folder)], capture_output=True, text=True, timeout=900, check=False
     )
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = folder.glob("*.deb")
@@ -82,6 +82,8 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
         "/usr/lib/certmonger/dogtag-submit",
         "/usr/lib/certmonger/dogtag-ipa-renew-agent-submit",
         "/usr/lib/certmonger/certmonger-session",
+        "/usr/lib/certmonger/acme-submit",
+        "/usr/lib/certmonger/est-submit",
         "/lib/systemd/system/certmonger.service",
         "/usr/share/man/man1/getcert-request.1.gz",
         "/usr/share/man/man1/ipa-getcert.1.gz",
@@ -95,6 +97,8 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("/etc/", "/var/"))]
+    for package_of_an_extra in ("acme", "josepy", "prometheus_client"):
+        assert [name for name in names if name.endswith(f"/site-packages/{package_of_an_extra}/")]
 
 
 def test_certificates_stay_tracked_when_the_packages_change_and_change_back(
@@ -111,7 +115,7 @@ def test_certificates_stay_tracked_when_the_packages_change_and_change_back(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -19,7 +19,7 @@ def existing() -> set[str]:
 
 
 def test_every_metric_is_in_the_table_and_the_table_has_no_other() -> None:
-    rows = [line for line in (MONITORING / "README.md").read_text().splitlines() if line.startswith("| `")]
+    rows = [line for line in (MONITORING / "README.md").read_text().splitlines() if line.startswith("| `certmongerd_")]
     assert {NAME.findall(row)[0] for row in rows} == existing()
 
 

@@ -18,7 +18,7 @@ SESSION_ACTIVATION = PROJECT / "dbus" / "services" / f"{BUS_NAME}.service"
 
 
 def read(path: Path) -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=False)  # a key adds to itself
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
     parser.read_string(path.read_text())
     return parser
@@ -36,6 +36,21 @@ def test_the_unit_starts_the_daemon_on_the_system_bus_in_the_foreground() -> Non
     options = parse_options(arguments(service["ExecStart"]))
     assert (options.session_bus, options.foreground) == (False, True)
     assert (service["Type"], service["BusName"]) == ("dbus", BUS_NAME)
+
+
+def test_the_unit_leaves_open_no_more_than_it_says() -> None:
+    """systemd's own judgement, from 0 to 10; the unit says what is open and why."""
+    analysed = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", str(UNIT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert analysed.returncode == 0, analysed.stdout
+    said = f"systemd-analyze security finds {analysed.stdout.split('exposure level for certmongerd.service: ')[1][:3]}"
+    assert said in UNIT.read_text()
+    left_open = {line.split()[1].partition("=")[0] for line in analysed.stdout.splitlines() if line.startswith("✗")}
+    assert {name for name in left_open if name not in UNIT.read_text()} == set()
 
 
 def test_the_system_bus_activates_the_unit() -> None:

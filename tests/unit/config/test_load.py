@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from certmongerd.config.durations import Duration
 from certmongerd.config.files import MAXIMUM_SIZE
 from certmongerd.config.load import load_settings, parse_settings
-from certmongerd.config.settings import DEFAULT_TTLS, MailSettings, MailTls, NotificationMethod, Settings
+from certmongerd.config.settings import (
+    DEFAULT_TTLS,
+    MailSettings,
+    MailTls,
+    NotificationMethod,
+    ProgramLauncher,
+    Settings,
+)
 from certmongerd.core.model import KeyAlgorithm
 
 DAY = Duration(seconds=86400)
@@ -52,6 +59,7 @@ submit_timeout = 2m
 ca_data_timeout = 30
 hook_timeout = 1h
 max_simultaneous = 2
+launcher = systemd-run
 
 [renewal]
 spread = no
@@ -96,6 +104,7 @@ def test_everything_that_can_be_set() -> None:
         ca_data_timeout_s=30.0,
         hook_timeout_s=3600.0,
         max_helpers=2,
+        program_launcher=ProgramLauncher.SYSTEMD_RUN,
         spread=False,
         selfsign_validity=WEEK,
         selfsign_populate_unique_id=True,

@@ -7,6 +7,7 @@ from fakes.request_world import NOW, OLD_SPKI, PLAIN_CA, Disk, World, facts, mon
 from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, SaveCert, Wait
 from certmongerd.core.events import Begin, CertAbsent, Continue, KeyAbsent, Rekey, Resubmit
 from certmongerd.core.machine import durable_image, step
+from certmongerd.core.model import KeyRecord
 from certmongerd.core.schedule import SOONISH
 from certmongerd.core.states import State
 from certmongerd.core.step import Context
@@ -33,6 +34,26 @@ def test_a_new_candidate_takes_the_place_of_the_old_one() -> None:
 def test_a_first_key_needs_no_name() -> None:
     request = replace(new_request(), state=State.NEED_KEY_PAIR)
     assert step(request, Continue(), CONTEXT).request.key_next_marker == ""
+
+
+def test_a_new_key_that_is_asked_for_while_the_first_one_is_made_has_a_name() -> None:
+    # The first key may be in its place by then, which nobody was told; what is made next is a candidate.
+    making = replace(new_request(), state=State.GENERATING_KEY_PAIR)
+    began = step(making, Rekey(), CONTEXT).request
+    assert durable_image(began).key_next_marker == "IjKlMnOp"
+
+
+def test_a_new_key_for_a_certificate_whose_key_cannot_be_read_has_a_name() -> None:
+    unread = replace(monitored(), key=KeyRecord(), state=State.NEED_KEY_PAIR)
+    assert step(unread, Continue(), CONTEXT).request.key_next_marker == "IjKlMnOp"
+
+
+def test_nothing_is_taken_for_granted_of_a_candidate_whose_making_is_cut_short() -> None:
+    # The CA's helper wanted another new key: the candidate's file may hold the one or the other.
+    demanded = replace(with_candidate(monitored()), state=State.NEED_KEY_PAIR)
+    making = step(demanded, Continue(), CONTEXT).request
+    assert (making.key_next_marker, making.key_next.pubkey_info) == ("AbCdEfGh", b"")
+    assert step(making, Resubmit(), CONTEXT).request.state is State.NEED_KEYINFO
 
 
 def test_a_missing_candidate_is_made_anew_instead_of_being_waited_for() -> None:

@@ -13,7 +13,7 @@ from certmongerd.core.errors import FailureKind, KeyMissing, KeyStoreError
 from certmongerd.core.model import KeyAlgorithm, KeyRecord, KeyStorage, StorageType
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.file import FileKeyStore
-from certmongerd.keystore.replacing import MAXIMUM_BYTES, staged_path
+from certmongerd.keystore.replacing import MAXIMUM_BYTES, staged_name
 from certmongerd.pki.keys import dump_private_key, key_facts, load_private_key
 
 STORE = FileKeyStore()
@@ -349,11 +349,11 @@ class TestCaCertificates:
 class TestSweeping:
     def test_only_leftovers_of_the_same_file_are_removed(self, place: Place) -> None:
         write(place.key_path, key_pem("old"))
-        write(Path(staged_path(place.key.location)), b"half")
-        write(Path(staged_path(place.cert.location)), b"somebody else's")
+        write(place.directory / staged_name("a.key"), b"half")
+        write(place.directory / staged_name("a.crt"), b"somebody else's")
         write(place.directory / ".certmongerd-more", b"somebody else's")
         STORE.sweep_leftovers(place.key.location)
-        remaining = [Path(staged_path(place.cert.location)).name, ".certmongerd-more", "a.key"]
+        remaining = [staged_name("a.crt"), ".certmongerd-more", "a.key"]
         assert sorted(place.content()) == sorted(remaining)
 
     def test_a_missing_directory_has_no_leftovers(self, place: Place) -> None:

@@ -184,15 +184,19 @@ def test_every_file_is_durable_before_its_rename_and_its_directory_after(
         unsynced_names.discard(path)
         real_fsync(descriptor)
 
-    def rename(source: str, destination: str) -> None:
-        assert source in synced
-        synced.append(os.fspath(destination))
-        unsynced_names.add(os.path.dirname(destination))
-        real_rename(source, destination)
+    def full(name: str, dir_fd: int) -> str:
+        return os.path.normpath(os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), name))
 
-    def unlink(path: str) -> None:
+    def rename(source: str, destination: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        assert full(source, src_dir_fd) in synced
+        synced.append(full(destination, dst_dir_fd))
+        unsynced_names.add(os.path.dirname(full(destination, dst_dir_fd)))
+        real_rename(source, destination, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    def unlink(name: str, *, dir_fd: int) -> None:
+        path = full(name, dir_fd)
         assert path != str(place.candidate_path) or not unsynced_names
-        real_unlink(path)
+        real_unlink(name, dir_fd=dir_fd)
         unsynced_names.add(os.path.dirname(path))
 
     # The kernel does not tell what would survive a power failure, so the calls are watched on their way to it.

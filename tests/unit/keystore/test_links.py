@@ -2,14 +2,20 @@
 
 import os
 import pwd
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from certmongerd.keystore.links import target_of
+from certmongerd.keystore.links import located
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 as_root = pytest.mark.xfail(os.geteuid() != 0, reason="only root makes links of others", strict=True)
+
+
+def target_of(location: str) -> str:
+    with located(location) as place:
+        return place.path
 
 
 def test_own_links_are_followed_as_the_system_does(tmp_path: Path) -> None:
@@ -19,8 +25,48 @@ def test_own_links_are_followed_as_the_system_does(tmp_path: Path) -> None:
     (tmp_path / "absolute").symlink_to(tmp_path / "up")
     (tmp_path / "chain").symlink_to("absolute/file")
     (tmp_path / "dangling").symlink_to("real/new")
-    for path in ("chain", "absolute/file", "up/./file", "dangling", "real/new/deeper", "up/../chain", "missing//x"):
+    for path in (
+        "chain",
+        "absolute/file",
+        "up/./file",
+        "dangling",
+        "up/../chain",
+        "absolute//new",
+        "./up/.././real/file",
+    ):
         assert target_of(f"{tmp_path}/{path}") == os.path.realpath(tmp_path / path)
+    with located(f"{tmp_path}/chain", follow=False) as place:
+        assert place.path == f"{tmp_path}/chain"
+
+
+@pytest.mark.parametrize("path", ["missing/x", "file/x", "dangling/x", "folder/..", "folder-link", "."])
+def test_what_names_no_file_in_a_directory_is_an_error(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder-link").symlink_to("folder/.")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    expected = {"missing/x": FileNotFoundError, "dangling/x": FileNotFoundError, "file/x": NotADirectoryError}
+    if path in ("folder-link", "."):
+        assert target_of(f"{tmp_path}/{path}") == os.path.realpath(tmp_path / path)
+        return
+    with pytest.raises(expected.get(path, IsADirectoryError)) as caught:
+        target_of(f"{tmp_path}/{path}")
+    assert caught.value.filename == f"{tmp_path}/{path}"
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/nonexistent/x")
+    before = os.listdir("/proc/self/fd")
+    for path in ("a", "missing/a", "link", ".."):
+        with suppress(OSError), located(f"{tmp_path}/{path}"):
+            pass
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_errors_name_paths(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, located(f"{tmp_path}/absent") as place:
+        os.unlink(place.name, dir_fd=place.directory)
+    assert caught.value.filename == f"{tmp_path}/absent"
 
 
 def test_a_relative_location_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from certmongerd.keystore.ownership import NEW_FILE_MODE, apply_ownership, resolve_owner, wanted_ownership
+from certmongerd.keystore.links import located
+from certmongerd.keystore.ownership import NEW_FILE_MODE, Ownership, apply_ownership, resolve_owner, wanted_ownership
 
 _USER = pwd.getpwall()[1]
 _GROUP = grp.getgrall()[2]
+
+
+def wanted(path: Path, owner: str, perms: int) -> Ownership:
+    with located(str(path)) as place:
+        return wanted_ownership(place, owner, perms)
+
+
+def apply(path: Path, owner: str, perms: int) -> None:
+    with located(str(path)) as place:
+        apply_ownership(place, owner, perms)
 
 
 @pytest.mark.parametrize(
@@ -40,21 +51,21 @@ def test_an_unknown_owner_changes_nothing_and_is_logged(owner: str, caplog: pyte
 
 
 def test_a_new_file_is_private_unless_a_mode_is_set(tmp_path: Path) -> None:
-    path = str(tmp_path / "new")
-    assert wanted_ownership(path, "", 0).mode == NEW_FILE_MODE == 0o600
-    assert wanted_ownership(path, "", 0o644).mode == 0o644
-    assert wanted_ownership(path, "", 0).owner is None
+    path = tmp_path / "new"
+    assert wanted(path, "", 0).mode == NEW_FILE_MODE == 0o600
+    assert wanted(path, "", 0o644).mode == 0o644
+    assert wanted(path, "", 0).owner is None
 
 
 def test_an_existing_file_keeps_its_mode_unless_one_is_set(tmp_path: Path) -> None:
     path = tmp_path / "present"
     path.touch()
     path.chmod(0o604)
-    assert wanted_ownership(str(path), "", 0).mode == 0o604
-    assert wanted_ownership(str(path), "", 0o640).mode == 0o640
-    apply_ownership(str(path), "", 0)
+    assert wanted(path, "", 0).mode == 0o604
+    assert wanted(path, "", 0o640).mode == 0o640
+    apply(path, "", 0)
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
-    apply_ownership(str(path), "", 0o640)
+    apply(path, "", 0o640)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -65,4 +76,4 @@ def test_the_owner_of_an_existing_file_is_kept(tmp_path: Path, monkeypatch: pyte
     # Being somebody else is what matters here, and only an account with privileges could really be.
     monkeypatch.setattr(os, "geteuid", lambda: present.st_uid + 1)
     monkeypatch.setattr(os, "getegid", lambda: present.st_gid + 1)
-    assert wanted_ownership(str(path), "", 0).owner == (present.st_uid, present.st_gid)
+    assert wanted(path, "", 0).owner == (present.st_uid, present.st_gid)

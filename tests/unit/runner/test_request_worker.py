@@ -1,6 +1,7 @@
 """One request's trouble is its own."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -146,3 +147,37 @@ async def test_a_removed_request_is_not_stored_again() -> None:
         await made.registry.persist_request(entry)
         assert made.files.requests == {}
         await made.workers.stop(entry)
+
+
+async def test_what_is_said_to_be_stored_is_what_the_disk_ends_with() -> None:
+    async with world(issue_key_and_csr) as made:
+        files, registry = SlowFiles(), made.registry
+        registry.files = files
+        first = Request(id=Nickname("one"))
+        entry = registry.enter_request(first, "file", first)
+        other = replace(first, ca_error="something")
+        registry.set_request(entry, other)
+        saving = asyncio.create_task(registry.persist_request(entry))
+        await made.until(files.began.is_set)
+        registry.set_request(entry, first)
+        # What is on disk is still the first value, but not for long.
+        storing = asyncio.create_task(registry.persist_request(entry))
+        await asyncio.sleep(0)
+        assert not storing.done()
+        files.may_end.set()
+        await asyncio.gather(saving, storing)
+        assert files.requests == {"file": first}
+
+
+class SlowFiles(MemoryFiles):
+    """Saves when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Event()
+        self.may_end = threading.Event()
+
+    def save_request(self, name: str, request: Request) -> None:
+        self.began.set()
+        assert self.may_end.wait(30)
+        super().save_request(name, request)

@@ -1,0 +1,1 @@
+"""Keys in PKCS #11 tokens, by python-pkcs11 in a process of its own."""

@@ -1,0 +1,178 @@
+"""Keys in PKCS #11 tokens, through worker processes."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage
+from certmongerd.core.pkcs11_uri import parse_uri
+from certmongerd.keystore.generation import generation_of
+from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
+from certmongerd.keystore.protocol import Generated, Saved
+from certmongerd.keystore.worker import Worker
+from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
+from certmongerd.pki.token_key import Oaep, token_key
+
+_WORKER: Final = Worker("certmongerd.keystore.pkcs11.process", time_limit_s=120)
+"""A smart card needs a minute for a key of 4096 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pkcs11KeyStore:
+    """Keys that a `pkcs11:` URI names; see `certmongerd.keystore.protocol.KeyStore`. Certificates go to files."""
+
+    worker: Worker = _WORKER
+
+    def read_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> KeyFacts | None:
+        """Facts of the key, or of the candidate that *marker* names; None when there is none."""
+        answer = self.worker.ask(
+            "read_key",
+            storage.location,
+            pin=_pin(storage),
+            candidate=_candidate_label(storage, marker),
+            known_spki=known_spki.hex(),
+        )
+        return _facts(storage, answer["spki"]) if answer["spki"] is not None else None
+
+    def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
+        """The key, which stays in the token."""
+        facts = self.read_key(storage, marker, known_spki=known_spki)
+        if facts is None:
+            raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no such private key in the token.")
+        try:
+            return token_key(facts.spki, _TokenOperations(self.worker, storage, marker, facts.spki))
+        except InvalidValue as exc:
+            raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+
+    def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
+        """Make the key that *record* describes, under its name if that is free, else as a candidate.
+
+        *cipher* is the token's affair.
+        """
+        wanted = generation_of(storage, record)
+        answer = self.worker.ask(
+            "generate_key",
+            storage.location,
+            pin=_pin(storage, for_new_key=True),
+            candidate=_candidate_label(storage, marker),
+            algorithm=wanted.algorithm,
+            bits=wanted.bits,
+            curve=wanted.curve,
+        )
+        return Generated(facts=_facts(storage, answer["spki"]), marker=marker if answer["is_candidate"] else "")
+
+    def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
+        """Remove the candidate that *marker* names, if it is there."""
+        candidate = _candidate_label(storage, marker)
+        self.worker.ask("discard_key", storage.location, pin=_pin(storage), candidate=candidate)
+
+    def adopt_candidate(
+        self, storage: KeyStorage, marker: str, *, spki: bytes, known_spki: bytes, preserve: bool
+    ) -> bool:
+        """Let the candidate of *spki* be the key, in place of that of *known_spki*; whether it was not yet."""
+        answer = self.worker.ask(
+            "adopt_key",
+            storage.location,
+            pin=_pin(storage),
+            candidate=_candidate_label(storage, marker),
+            spki=spki.hex(),
+            known_spki=known_spki.hex(),
+            preserve=preserve,
+        )
+        return answer["is_swapped"] is True
+
+    def read_certificate(self, storage: CertStorage) -> str | None:
+        """Certificates are not kept in tokens."""
+        raise _no_certificates(storage)
+
+    def save_certificate(
+        self,
+        cert_pem: str,
+        cert_storage: CertStorage,
+        key_storage: KeyStorage,
+        *,
+        marker: str,
+        preserve_as: str,
+        known_spki: bytes = b"",
+        user: str = "",
+    ) -> Saved:
+        """Certificates are not kept in tokens."""
+        raise _no_certificates(cert_storage)
+
+    def sweep_leftovers(self, location: str) -> None:
+        """Nothing: a token has no unfinished writes."""
+
+    def finish_exchange(self, storage: CertStorage, spki: bytes) -> None:
+        """Nothing: an exchange that was cut off is repeated."""
+
+    def candidate_location(self, storage: KeyStorage, marker: str) -> str:
+        """No file."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenOperations:
+    """What the token does with one of its keys."""
+
+    worker: Worker
+    storage: KeyStorage
+    marker: str
+    spki: bytes
+
+    def sign(self, block: bytes) -> bytes:
+        answer = self.worker.ask(
+            "sign",
+            self.storage.location,
+            pin=_pin(self.storage),
+            candidate=_candidate_label(self.storage, self.marker),
+            spki=self.spki.hex(),
+            block=block.hex(),
+        )
+        return bytes.fromhex(str(answer["signature"]))
+
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None) -> bytes | None:
+        answer = self.worker.ask(
+            "decrypt",
+            self.storage.location,
+            pin=_pin(self.storage),
+            candidate=_candidate_label(self.storage, self.marker),
+            spki=self.spki.hex(),
+            ciphertext=ciphertext.hex(),
+            digest=oaep.digest if oaep else None,
+            mask_digest=oaep.mask_digest if oaep else None,
+            label=oaep.label.hex() if oaep else "",
+        )
+        plaintext = answer["plaintext"]
+        return None if plaintext is None else bytes.fromhex(str(plaintext))
+
+
+def _candidate_label(storage: KeyStorage, marker: str) -> str:
+    """What the key that *marker* names is called until its certificate is stored; empty without a marker."""
+    if not marker:
+        return ""
+    try:
+        uri = parse_uri(storage.location)
+    except InvalidValue as exc:
+        raise KeyStoreError(FailureKind.TOKEN, storage.location, exc.reason) from exc
+    return f"{uri.object or uri.id.hex()} (candidate {marker})"
+
+
+def _pin(storage: KeyStorage, *, for_new_key: bool = False) -> str | None:
+    """The PIN of the request, else that of the URI's `pin-source`."""
+    if not storage.pin and not storage.pin_file:
+        try:
+            storage = replace(storage, pin_file=parse_uri(storage.location).pin_file)
+        except InvalidValue as exc:
+            raise KeyStoreError(FailureKind.TOKEN, storage.location, exc.reason) from exc
+    return read_pin_for_new_key(storage) if for_new_key else read_pin(storage)
+
+
+def _facts(storage: KeyStorage, spki: object) -> KeyFacts:
+    try:
+        return public_key_facts(bytes.fromhex(str(spki)))
+    except InvalidValue as exc:
+        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+
+
+def _no_certificates(storage: CertStorage) -> KeyStoreError:
+    return KeyStoreError(FailureKind.TOKEN, storage.location, "Certificates are kept in files, not in tokens.")
