@@ -20,7 +20,7 @@ from typing import Final
 
 from machine import machine, version_of
 from pipeline import Call, CallFailed, Pipeline
-from processes import cpu_seconds, peak_memory_mib
+from processes import cpu_seconds, peak_memory_mib, process_cpu_seconds
 from rig import MeasurementFailed, Rig, helper_directories, programs, started
 from scep_ca import CHALLENGE, scepserver
 
@@ -142,6 +142,7 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
         path = ca_path(client, burst.ca)
         time.sleep(1)  # what the daemon does at its start is not part of the burst
         calls = additions(range(burst.count), folder, path, burst.key)
+        own_process_before = process_cpu_seconds(rig.pid)
         cpu_before, own_before, began = cpu_seconds(rig.pid), time.process_time(), time.monotonic()
         try:
             answers = client.call_all(calls)
@@ -157,6 +158,7 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
         "seconds": round(ended - began, 3),
         "accepted_after_s": round(accepted - began, 3),
         "cpu_s": round(cpu_seconds(rig.pid) - cpu_before, 3),
+        "own_cpu_s": round(process_cpu_seconds(rig.pid) - own_process_before, 3),
         "client_cpu_s": round(time.process_time() - own_before, 3),
         "peak_memory_mib": round(peak_memory_mib(rig.pid), 1),
     }

@@ -29,6 +29,12 @@ def cpu_seconds(pid: int) -> float:
     return ticks / _TICKS_PER_SECOND
 
 
+def process_cpu_seconds(pid: int) -> float:
+    """User and system time of the process itself."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / _TICKS_PER_SECOND
+
+
 def precise_cpu_seconds(pid: int) -> float:
     """Time that a process and its living descendants have run, to the nanosecond; for short or lazy stretches."""
     nanoseconds = 0

@@ -27,9 +27,10 @@ from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.history import HistoryKeeper
+from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
-from certmongerd.runner.process import Launcher
+from certmongerd.runner.process import Launcher, spawn_server
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
@@ -82,6 +83,7 @@ class Daemon:
         self._settings = settings
         self._host_name = socket.getfqdn()
         self._executor = Executor()
+        self._key_maker = KeyMaker(self._executor, spawn_server)
         self._unit = find_own_unit()
         self._launcher = Launcher(helper_dir, unit=self._unit)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
@@ -109,6 +111,7 @@ class Daemon:
         )
         actions = Actions(
             executor=self._executor,
+            key_maker=self._key_maker,
             locks=locks,
             launcher=self._launcher,
             submissions=submissions,
@@ -179,6 +182,7 @@ class Daemon:
         """End requests' work, helpers and threads; what was under way is done again after the next start."""
         self.engine.stop()
         await self._launcher.close()
+        await self._key_maker.close()
         await self.engine.histories.flush()
         self._executor.close()
 

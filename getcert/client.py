@@ -17,7 +17,6 @@ from certmongerd.api import (
     EXTENDED_CA_INTERFACE,
     EXTENDED_MANAGER_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
-    OBJECT_MANAGER_INTERFACE,
     PROPERTIES_INTERFACE,
     REQUEST_INTERFACE,
     ROOT_INTERFACE,
@@ -57,7 +56,7 @@ class Client:
     def __init__(self, connection: BlockingConnection, *, verbose: bool) -> None:
         self._connection = connection
         self._verbose = verbose
-        self._has_object_manager = True
+        self._has_pages = True
         self._managed: _ManagedObjects | None = None
 
     def close(self) -> None:
@@ -107,21 +106,29 @@ class Client:
         return properties_of(_mapping(self._call(path, PROPERTIES_INTERFACE, "GetAll", "s", (interface,))))
 
     def _managed_objects(self) -> _ManagedObjects | None:
-        """All objects in a single call; None when the daemon cannot do that.
+        """All objects, page by page; None when the daemon cannot do that.
 
         The answer is kept: a command looks at the objects before it changes anything.
         """
-        if self._managed is not None or not self._has_object_manager:
+        if self._managed is not None or not self._has_pages:
             return self._managed
-        try:
-            answer = self._raw_call(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "GetManagedObjects")
-        except BusError as exc:
-            if exc.name in _HINTS and exc.name != ERROR_ACCESS_DENIED:
-                raise self._failure(exc) from exc
-            # Older daemons do not know the interface, and their bus policy refuses it.
-            self._has_object_manager = False
-            return None
-        self._managed = _mapping(answer)
+        managed: dict[str, Mapping[str, Mapping[str, object]]] = {}
+        after = ROOT_PATH
+        while ROOT_PATH not in managed:
+            try:
+                answer = self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_objects", "o", (after,))
+            except BusError as exc:
+                if exc.name in _HINTS and exc.name != ERROR_ACCESS_DENIED:
+                    raise self._failure(exc) from exc
+                # certmonger does not know the interface, and its bus policy refuses it.
+                self._has_pages = False
+                return None
+            page = _mapping(answer)
+            if not page:
+                raise CommandFailed("Error parsing server response.")
+            managed.update(page)
+            after = list(page)[-1]
+        self._managed = managed
         return self._managed
 
     def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:

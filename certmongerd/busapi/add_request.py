@@ -6,7 +6,6 @@ The order of the checks is certmonger's, so that a call with several mistakes ge
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from certmongerd.busapi.entries import Entries
 from certmongerd.busapi.locations import (
@@ -21,8 +20,9 @@ from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting, with_generation
 from certmongerd.busapi.table import Context
-from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname
+from certmongerd.busapi.uniqueness import require_free_certificate, require_free_key, require_free_nickname, users_of
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import Nickname, ObjectPath
 from certmongerd.core.model import CaCertLocations, CertStorage, KeyStorage, Request, StorageType
 from certmongerd.core.pkcs11_uri import is_pkcs11, parse_uri
@@ -100,7 +100,7 @@ def _require_different_files(cert: CertStorage, key: KeyStorage) -> None:
 
 def _require_no_crossing(request: Request, context: Context) -> None:
     """A certificate must not replace another request's key, nor a key another's certificate."""
-    for other in (*context.service.requests().values(), *context.pending):
+    for other in (*users_of(request.cert_storage.location, context), *users_of(request.key_storage.location, context)):
         cert, key = other.cert_storage, other.key_storage
         if request.cert_storage.type is key.type is StorageType.FILE and request.cert_storage.location == key.location:
             text = f'Key at same location is already used by request with nickname "{other.id}".'
@@ -217,7 +217,7 @@ async def add_request(
     try:
         return await context.service.add_request(request)
     finally:
-        context.pending.remove(request)
+        context.pending[:] = [other for other in context.pending if other is not request]
 
 
 def _with_lists(request: Request, entries: Entries) -> Request:

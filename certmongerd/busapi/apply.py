@@ -310,6 +310,14 @@ class _Without:
         """The requests that would be left."""
         return {path: request for path, request in self._service.requests().items() if path not in self._gone}
 
+    def requests_named(self, nickname: str) -> tuple[ObjectPath, ...]:
+        """Those of the requests that would be left."""
+        return tuple(path for path in self._service.requests_named(nickname) if path not in self._gone)
+
+    def requests_at(self, location: str) -> tuple[ObjectPath, ...]:
+        """Those of the requests that would be left."""
+        return tuple(path for path in self._service.requests_at(location) if path not in self._gone)
+
     def cas(self) -> Mapping[ObjectPath, Ca]:
         """All CAs."""
         return self._service.cas()

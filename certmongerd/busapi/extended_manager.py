@@ -1,10 +1,12 @@
-"""What the root object offers beyond certmonger's interface: simulations and documents."""
+"""What the root object offers beyond certmonger's interface: simulations, documents, all objects page by page."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
 from certmongerd.api import EXTENDED_MANAGER_INTERFACE
+from certmongerd.busapi.managed import page_of_objects
+from certmongerd.busapi.marshal import MANAGED_OBJECTS
 from certmongerd.busapi.refusal import invalid_args
 from certmongerd.busapi.table import Answer, Arg, Arguments, Interface, Method, Subject
 from certmongerd.core.ids import CaName
@@ -66,6 +68,11 @@ async def _apply(subject: Subject[None], arguments: Arguments) -> Answer:
     return Answer("a(ss)", (tuple((outcome.effect.value, outcome.text) for outcome in outcomes),))
 
 
+async def _list_objects(subject: Subject[None], arguments: Arguments) -> Answer:
+    """As GetManagedObjects, so not for those who only read."""
+    return Answer(MANAGED_OBJECTS, (await page_of_objects(subject.service, arguments.text(0)),))
+
+
 EXTENDED_MANAGER: Final[Interface[None]] = Interface(
     EXTENDED_MANAGER_INTERFACE,
     (
@@ -80,6 +87,12 @@ EXTENDED_MANAGER: Final[Interface[None]] = Interface(
             takes=(Arg("name", "s"), Arg("document", "s"), Arg("dry_run", "b"), Arg("prune", "b")),
             gives=(Arg("outcomes", "a(ss)"),),
             handle=_apply,
+        ),
+        Method(
+            name="list_objects",
+            takes=(Arg("after", "o"),),
+            gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
+            handle=_list_objects,
         ),
     ),
 )

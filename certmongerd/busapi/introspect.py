@@ -1,8 +1,10 @@
-"""org.freedesktop.DBus.Introspectable: the XML description of a node, from the rows of its interfaces."""
+"""org.freedesktop.DBus.Introspectable: the XML description of a node, from the rows of its interfaces.
+
+Names and paths of D-Bus have no characters that XML would need quoted.
+"""
 
 from collections.abc import Iterator
 from typing import Final
-from xml.sax.saxutils import quoteattr
 
 from certmongerd.api import INTROSPECTABLE_INTERFACE
 from certmongerd.busapi.node import Node
@@ -31,7 +33,7 @@ EMPTY_DOCUMENT: Final = _DOCTYPE + "<node>\n</node>\n"
 def _args(args: tuple[Arg, ...], direction: str | None) -> Iterator[str]:
     tail = f' direction="{direction}"' if direction else ""
     for arg in args:
-        yield f'   <arg name={quoteattr(arg.name)} type="{arg.type}"{tail}/>'
+        yield f'   <arg name="{arg.name}" type="{arg.type}"{tail}/>'
 
 
 def _row(row: _AnyRow) -> Iterator[str]:
@@ -59,14 +61,14 @@ def _row(row: _AnyRow) -> Iterator[str]:
 
 def document(node: Node) -> str:
     """The introspection document of *node*; the outer name is the full path, as in certmonger's."""
-    lines = [f"<node name={quoteattr(node.path)}>"]
+    lines = [f'<node name="{node.path}">']
     for interface in node.interfaces():
         lines.append(f' <interface name="{interface.name}">')
         for row in interface.rows:
             if not (isinstance(row, Method) and row.is_hidden):
                 lines += _row(row)
         lines.append(" </interface>")
-    lines += [f" <node name={quoteattr(child)}/>" for child in node.children]
+    lines += [f' <node name="{child}"/>' for child in node.children]
     return _DOCTYPE + "\n" + "\n".join(lines) + "\n</node>"
 
 

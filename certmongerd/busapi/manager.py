@@ -44,8 +44,9 @@ async def _find_ca(subject: Subject[None], arguments: Arguments) -> Answer:
 
 async def _find_request(subject: Subject[None], arguments: Arguments) -> Answer:
     nickname = arguments.text(0)
-    for path, request in subject.service.requests().items():
-        if request.id == nickname:
+    requests = subject.service.requests()
+    for path in subject.service.requests_named(nickname):
+        if requests[path].id == nickname:
             return Answer("o", (path,))
     return Answer()
 

@@ -1,19 +1,25 @@
-"""The answers of GetManagedObjects and GetAll as bytes, without a library in between. No I/O.
+"""What the bus carries most of as bytes, without a library in between. No I/O.
 
-A thousand requests are more than 40,000 variants, with which the libraries of `transport` keep both sides busy for
-most of a second. Only these two signatures are handled, little-endian, with the types that properties of this project
-have; what else a daemon may send is refused by the reader, and left to the library. The layout is that of the D-Bus
-specification, "Marshaling (Wire Format)".
+That is: the answers of GetManagedObjects and GetAll, since a thousand requests are more than 40,000 variants, with
+which the libraries of `transport` keep both sides busy for most of a second; and the signals about changes, of which
+each enrolment causes some twenty. Only their signatures are handled, little-endian, with the types that properties of
+this project have; what else a daemon may send is refused by the reader, and left to the library. The layout is that
+of the D-Bus specification, "Marshaling (Wire Format)" and "Message Format".
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeVar, cast
 
 MANAGED_OBJECTS: Final = "a{oa{sa{sv}}}"
 PROPERTIES: Final = "a{sv}"
+CHANGES: Final = "sa{sv}as"
+"""Body of PropertiesChanged."""
+ADDED_OBJECT: Final = "oa{sa{sv}}"
+"""Body of InterfacesAdded."""
 
 _U32: Final = Struct("<I")
 _I64: Final = Struct("<q")
@@ -25,7 +31,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Marshalled:
-    """The only value of a body, as bytes already."""
+    """A whole body, as bytes already."""
 
     data: bytes
 
@@ -110,13 +116,83 @@ class PropertyWriter:
         self._append_value(buffer, value)
 
 
-def marshal_properties(append_properties: Callable[[bytearray], None]) -> Marshalled:
-    """The whole answer of GetAll."""
-    buffer = bytearray()
+AppendProperties = Callable[[bytearray], None]
+"""Appends dictionary entries, one for each property."""
+
+
+def _append_properties(buffer: bytearray, append_properties: AppendProperties) -> None:
     begun = _begin_array(buffer, _STRUCT_BOUNDARY)
     append_properties(buffer)
     _end_array(buffer, begun)
+
+
+def _append_interfaces(buffer: bytearray, interfaces: Mapping[str, AppendProperties]) -> None:
+    begun = _begin_array(buffer, _STRUCT_BOUNDARY)
+    for interface, append_properties in interfaces.items():
+        buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
+        buffer += _text(interface)
+        _append_properties(buffer, append_properties)
+    _end_array(buffer, begun)
+
+
+def marshal_properties(append_properties: AppendProperties) -> Marshalled:
+    """The whole answer of GetAll."""
+    buffer = bytearray()
+    _append_properties(buffer, append_properties)
     return Marshalled(bytes(buffer))
+
+
+def marshal_changes(interface: str, append_changed: AppendProperties, invalidated: tuple[str, ...]) -> Marshalled:
+    """The body of PropertiesChanged."""
+    buffer = bytearray(_text(interface))
+    _append_properties(buffer, append_changed)
+    _append_texts(buffer, invalidated)
+    return Marshalled(bytes(buffer))
+
+
+def marshal_added_object(path: str, interfaces: Mapping[str, AppendProperties]) -> Marshalled:
+    """The body of InterfacesAdded."""
+    buffer = bytearray(_text(path))
+    _append_interfaces(buffer, interfaces)
+    return Marshalled(bytes(buffer))
+
+
+class HeaderField(IntEnum):
+    """Codes of header fields."""
+
+    PATH = 1
+    INTERFACE = 2
+    MEMBER = 3
+    REPLY_SERIAL = 5
+    DESTINATION = 6
+    SIGNATURE = 8
+
+
+_HEAD: Final = Struct("<cBBBII")
+
+
+def marshal_head(
+    kind: int, flags: int, serial: int, body_bytes: int, fields: Mapping[HeaderField, str | int | None]
+) -> bytes:
+    """The head of a message whose body has *body_bytes*; fields that are None are left out.
+
+    Names are trusted to be valid.
+    """
+    buffer = bytearray(_HEAD.pack(b"l", kind, flags, 1, body_bytes, serial))
+    begun = _begin_array(buffer, _STRUCT_BOUNDARY)
+    for code, value in fields.items():
+        if value is None:
+            continue
+        buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
+        if isinstance(value, int):
+            buffer += bytes((code, 1)) + b"u\0" + _U32.pack(value)
+        elif code is HeaderField.SIGNATURE:
+            buffer += bytes((code, 1)) + b"g\0" + bytes((len(value),)) + value.encode("ascii") + b"\0"
+        else:
+            buffer += bytes((code, 1)) + (b"o\0" if code is HeaderField.PATH else b"s\0") + _text(value)
+    _end_array(buffer, begun)
+    buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
+    return bytes(buffer)
 
 
 class ObjectsWriter:
@@ -129,19 +205,12 @@ class ObjectsWriter:
     def __len__(self) -> int:
         return len(self._buffer)
 
-    def append(self, path: str, interfaces: Mapping[str, Callable[[bytearray], None]]) -> None:
+    def append(self, path: str, interfaces: Mapping[str, AppendProperties]) -> None:
         """Add the object at *path*, with what appends the properties of each interface."""
         buffer = self._buffer
         buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
         buffer += _text(path)
-        begun = _begin_array(buffer, _STRUCT_BOUNDARY)
-        for interface, append_properties in interfaces.items():
-            buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
-            buffer += _text(interface)
-            properties = _begin_array(buffer, _STRUCT_BOUNDARY)
-            append_properties(buffer)
-            _end_array(buffer, properties)
-        _end_array(buffer, begun)
+        _append_interfaces(buffer, interfaces)
 
     def finish(self) -> Marshalled:
         """The value; nothing can be added any more."""

@@ -1,31 +1,25 @@
 """The object tree: which paths exist, and what stands behind them."""
 
-import asyncio
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-from certmongerd.api import CAS_PATH, ERROR_LIMITS_EXCEEDED, REQUESTS_PATH, ROOT_PATH
+from certmongerd.api import CAS_PATH, REQUESTS_PATH, ROOT_PATH
 from certmongerd.busapi.ca import CA
 from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_manager import EXTENDED_MANAGER
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
 from certmongerd.busapi.introspect import INTROSPECTABLE
+from certmongerd.busapi.managed import all_objects
 from certmongerd.busapi.manager import MANAGER
-from certmongerd.busapi.marshal import Marshalled, ObjectsWriter
+from certmongerd.busapi.marshal import Marshalled
 from certmongerd.busapi.node import AnyInterface, BoundInterface, Node
 from certmongerd.busapi.object_manager import OBJECT_MANAGER
 from certmongerd.busapi.properties import PROPERTIES
-from certmongerd.busapi.refusal import CallRefused
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.table import Context, Interface, Subject
 from certmongerd.core.ids import ObjectPath
 
 _ANCESTORS: Final = {"/": ("org",), "/org": ("fedorahosted",), "/org/fedorahosted": ("certmonger",)}
-MAX_MANAGED_BYTES: Final = 30 * 1024 * 1024
-"""A bus with the usual limit (32 MiB, dbus-daemon(1)) cuts off the sender of a longer message, which is the daemon."""
-_TOO_MUCH: Final = "All objects together are more than fits into one message: ask for them one by one."
-_OBJECTS_AT_ONCE: Final = 200
 _ROOT_CHILDREN: Final = ("requests", "cas")
 
 _GROUP_INTERFACES: Final[tuple[Interface[Node], ...]] = (INTROSPECTABLE,)
@@ -84,28 +78,4 @@ class ObjectTree:
         )
 
     async def _managed(self) -> Marshalled:
-        """Everything as it is at this moment; with many objects other calls are served in between."""
-        service = self._context.service
-        requests, cas = tuple(service.requests().items()), tuple(service.cas().items())
-        writer = ObjectsWriter()
-        for number, (path, request) in enumerate(requests, 1):
-            writer.append(
-                path,
-                {
-                    interface.name: partial(interface.marshal_properties, value=request, service=service)
-                    for interface in (REQUEST, EXTENDED_REQUEST)
-                },
-            )
-            if number % _OBJECTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        for path, ca in cas:
-            writer.append(
-                path,
-                {
-                    interface.name: partial(interface.marshal_properties, value=ca, service=service)
-                    for interface in (CA, EXTENDED_CA)
-                },
-            )
-        if len(writer) > MAX_MANAGED_BYTES:
-            raise CallRefused(ERROR_LIMITS_EXCEEDED, "s", (_TOO_MUCH,))
-        return writer.finish()
+        return await all_objects(self._context.service)

@@ -69,6 +69,12 @@ class Service(Protocol):
     def requests(self) -> Mapping[ObjectPath, Request]:
         """All requests in ascending number order; the mapping is live and read-only."""
 
+    def requests_named(self, nickname: str) -> tuple[ObjectPath, ...]:
+        """Requests with *nickname*, without regard to case."""
+
+    def requests_at(self, location: str) -> tuple[ObjectPath, ...]:
+        """Requests that keep their key or their certificate in the file or database *location*."""
+
     def cas(self) -> Mapping[ObjectPath, Ca]:
         """All CAs in ascending number order; the mapping is live and read-only."""
 

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from certmongerd.busapi.entries import flag_of, number_of, text_of, texts_of
@@ -14,6 +14,7 @@ from certmongerd.config.settings import notification_method
 from certmongerd.core.credential import is_place_of_secret
 from certmongerd.core.deployment import parse_probe
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
     FIXED_KEY_SIZES,

@@ -2,20 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, ROOT_PATH
 from certmongerd.busapi.ca import CA
 from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
+from certmongerd.busapi.marshal import ADDED_OBJECT, CHANGES, AppendProperties, marshal_added_object, marshal_changes
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Service
 from certmongerd.busapi.table import Changes, Interface, M
-from certmongerd.busapi.transport import MessageKind, Variant, WireMessage, encode
+from certmongerd.busapi.transport import MessageKind, WireMessage, encode
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, Request
 
 _STANDARD_NAMES: Final = ("org.freedesktop.DBus.Introspectable", PROPERTIES_INTERFACE)
+
+
+def _no_properties(_: bytearray) -> None:
+    """Of an interface that has none."""
 
 
 class SignalSink(Protocol):
@@ -115,16 +121,18 @@ class ChangeSignals:
     def _changed(self, path: ObjectPath, interface: Interface[M], old: M, new: M, named: tuple[str, ...]) -> None:
         changes: Changes | None = interface.changes(old, new, self._service, named=named)
         if changes is not None:
-            body = (interface.name, changes.changed, changes.invalidated)
-            self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", body)
+            append = partial(interface.marshal_values, values=changes.changed)
+            body = marshal_changes(interface.name, append, changes.invalidated)
+            self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", CHANGES, (body,))
 
     def _added(self, path: ObjectPath, own: tuple[Interface[M], ...], value: M) -> None:
         if not self._sinks:
             return
-        empty: dict[str, Variant] = {}
-        properties = {each.name: each.all_properties(value, self._service) for each in own}
-        interfaces = dict.fromkeys(_STANDARD_NAMES, empty) | properties
-        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", "oa{sa{sv}}", (path, interfaces))
+        interfaces: dict[str, AppendProperties] = dict.fromkeys(_STANDARD_NAMES, _no_properties)
+        for each in own:
+            interfaces[each.name] = partial(each.marshal_properties, value=value, service=self._service)
+        body = marshal_added_object(path, interfaces)
+        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", ADDED_OBJECT, (body,))
 
     def _removed(self, path: ObjectPath, names: tuple[str, ...]) -> None:
         self._named.pop(path, None)

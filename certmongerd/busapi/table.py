@@ -1,7 +1,7 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -161,7 +161,8 @@ class Property(Generic[M]):
 class Changes:
     """Content of one change signal."""
 
-    changed: dict[str, Variant]
+    changed: dict[str, object]
+    """Values by name."""
     invalidated: tuple[str, ...]
     """Not set any more, or secret."""
 
@@ -183,11 +184,12 @@ class Interface(Generic[M]):
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
+        self._writer_of = {row.name: writer for row, writer in self._writers}
 
     def marshal_properties(
         self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
     ) -> None:
-        """Append what `all_properties` gives as dictionary entries, and secrets if wanted."""
+        """Append every property that is set as a dictionary entry, secrets if wanted; empty lists count as not set."""
         for row, writer in self._writers:
             if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
@@ -195,36 +197,30 @@ class Interface(Generic[M]):
             if row.is_set(value, plain):
                 writer.append(buffer, plain)
 
-    def all_properties(self, value: M, service: Service) -> dict[str, Variant]:
-        """Every property that is set and no secret; most lists that are empty count as not set."""
-        found: dict[str, Variant] = {}
-        for row in self.properties.values():
-            if row.is_secret:
-                continue
-            plain = row.get(value, service)
-            if row.is_set(value, plain):
-                found[row.name] = Variant(row.type, plain)
-        return found
+    def marshal_values(self, buffer: bytearray, values: Mapping[str, object]) -> None:
+        """Append the properties in *values* as dictionary entries."""
+        for name, value in values.items():
+            self._writer_of[name].append(buffer, value)
 
     def changes(self, old: M, new: M, service: Service, *, named: tuple[str, ...] = ()) -> Changes | None:
         """What differs between *old* and *new*, plus the *named* properties in any case; None when nothing does.
 
         Runs for every state change: parts of the model that are the same object are skipped unlooked.
         """
-        changed: dict[str, Variant] = {}
+        changed: dict[str, object] = {}
         invalidated: list[str] = []
         for source, properties in self._by_source:
             before, after = source(old), source(new)
             if before is after and not named:
                 continue
             for row in properties:
-                if row.get(old, service) == row.get(new, service) and row.name not in named:
+                present = row.get(new, service)
+                if row.get(old, service) == present and row.name not in named:
                     continue
-                variant = None if row.is_secret else row.variant(new, service)
-                if variant is None:
+                if row.is_secret or (present == "" and not row.shows_empty):
                     invalidated.append(row.name)
                 else:
-                    changed[row.name] = variant
+                    changed[row.name] = present
         if not changed and not invalidated:
             return None
         return Changes(changed, tuple(invalidated))

@@ -12,7 +12,7 @@ old and unmaintained:
 * it marshals strings no bus accepts (with a NUL), which would cost us the
   connection, and accepts the same: both are handled while converting bodies;
 * it raises whatever the bytes provoke: everything becomes RemoteProtocolError;
-* it takes a second for a thousand objects: `marshal` writes and reads such answers;
+* it takes a second for a thousand objects, and half of a burst for signals: `marshal` writes and reads these;
 * dbus-fast trusts its input so much that it crashes: what no bus has checked is
   checked here first (`conformance`).
 """
@@ -24,7 +24,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from types import ModuleType
 from typing import Any, Final
@@ -33,8 +33,10 @@ from certmongerd.busapi.conformance import check_message
 from certmongerd.busapi.marshal import (
     MANAGED_OBJECTS,
     PROPERTIES,
+    HeaderField,
     Marshalled,
     NotReadable,
+    marshal_head,
     read_managed_objects,
     read_properties,
 )
@@ -72,7 +74,7 @@ class Variant:
 class WireMessage:
     """One D-Bus message. In bodies, arrays and structs are tuples, dictionaries are dicts, `ay` is bytes.
 
-    A body of type `MANAGED_OBJECTS` or `PROPERTIES` may be Marshalled already.
+    A body may be Marshalled already.
     """
 
     kind: MessageKind
@@ -212,10 +214,8 @@ def encode(message: WireMessage) -> bytes:
     """The bytes of *message*, little-endian. Raises UnencodableMessage; the serial has to be positive."""
     if message.serial <= 0:
         raise UnencodableMessage("a message needs a positive serial")
-    if len(message.body) == 1 and isinstance(message.body[0], Marshalled):
-        empty = encode(replace(message, body=({},)))
-        data = message.body[0].data
-        return empty[:4] + len(data).to_bytes(4, "little") + empty[8 : _body_start(empty)] + data
+    if message.body and isinstance(message.body[0], Marshalled):
+        return _head_for(message, len(message.body[0].data)) + message.body[0].data
     library = _library
     library.bound_cache()
     try:
@@ -240,6 +240,19 @@ def encode(message: WireMessage) -> bytes:
     except Exception as exc:  # the library raises what the value provokes
         what = f"{message.interface}.{message.member}" if message.member else message.kind.name
         raise UnencodableMessage(f"{what} with signature {message.signature!r}: {exc}") from exc
+
+
+def _head_for(message: WireMessage, body_bytes: int) -> bytes:
+    fields = {
+        HeaderField.PATH: message.path,
+        HeaderField.INTERFACE: message.interface,
+        HeaderField.MEMBER: message.member,
+        HeaderField.REPLY_SERIAL: message.reply_serial,
+        HeaderField.DESTINATION: message.destination,
+        HeaderField.SIGNATURE: message.signature,
+    }
+    flags = _NO_REPLY_EXPECTED if message.no_reply_expected else 0
+    return marshal_head(message.kind.value, flags, message.serial, body_bytes, fields)
 
 
 def with_serial(encoded: bytes, serial: int) -> bytes:

@@ -8,19 +8,21 @@ from certmongerd.core.ids import ObjectPath
 from certmongerd.core.model import Ca, CertStorage, KeyStorage, Request, StorageType
 
 
-def _others(context: Context, own: ObjectPath | None) -> Iterator[Request]:
-    for path, request in context.service.requests().items():
-        if path != own:
-            yield request
+def users_of(location: str, context: Context) -> Iterator[Request]:
+    """Requests that keep their key or their certificate at *location*, and any on their way into the service."""
+    requests = context.service.requests()
+    for path in context.service.requests_at(location):
+        yield requests[path]
     yield from context.pending
 
 
 def require_free_nickname(nickname: str, context: Context, *, own: ObjectPath | None = None) -> None:
     """Raises CallRefused when a request other than *own* has *nickname*, without regard to case."""
     wanted = nickname.casefold()
-    for request in _others(context, own):
-        if request.id.casefold() == wanted:
-            raise duplicate(f'There is already a request with the nickname "{request.id}".', ("NICKNAME",))
+    requests = context.service.requests()
+    registered = (requests[path] for path in context.service.requests_named(nickname) if path != own)
+    for request in (*registered, *(other for other in context.pending if other.id.casefold() == wanted)):
+        raise duplicate(f'There is already a request with the nickname "{request.id}".', ("NICKNAME",))
 
 
 def require_free_ca_nickname(nickname: str, cas: tuple[Ca, ...]) -> None:
@@ -45,7 +47,7 @@ def _place(storage: CertStorage | KeyStorage) -> tuple[StorageType, str, str]:
 def require_free_certificate(storage: CertStorage, context: Context) -> None:
     """Raises CallRefused when a request keeps its certificate at the same place; tokens are not compared."""
     wanted = _place(storage)
-    for request in _others(context, None):
+    for request in users_of(storage.location, context):
         if request.cert_storage.location == storage.location and _place(request.cert_storage) == wanted:
             raise _location_taken("Certificate", request, storage.type)
 
@@ -53,6 +55,6 @@ def require_free_certificate(storage: CertStorage, context: Context) -> None:
 def require_free_key(storage: KeyStorage, context: Context) -> None:
     """Raises CallRefused when a request keeps its key at the same place."""
     wanted = _place(storage)
-    for request in _others(context, None):
+    for request in users_of(storage.location, context):
         if request.key_storage.location == storage.location and _place(request.key_storage) == wanted:
             raise _location_taken("Key", request, storage.type)

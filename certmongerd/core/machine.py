@@ -182,7 +182,8 @@ def adopt_key(request: Request, event: KeyRead) -> Request:
     """The request with what the key's location holds now; used at daemon start."""
     if request.key_next_marker:
         return request
-    return replace(request, key=machine_key.with_key(request.key, event))
+    key = machine_key.with_key(request.key, event)
+    return request if key == request.key else replace(request, key=key)
 
 
 def adopt_certificate(request: Request, event: CertRead) -> Request:
@@ -193,6 +194,8 @@ def adopt_certificate(request: Request, event: CertRead) -> Request:
     """
     if RESTART_STATE[request.state] not in {State.MONITORING, State.CA_REJECTED, State.NEED_GUIDANCE}:
         return request
+    if event.cert == request.cert and event.facts == request.cert_facts:
+        return request  # the values that are there already: thousands of requests need not be held twice
     return replace(request, cert=event.cert, cert_facts=event.facts)
 
 

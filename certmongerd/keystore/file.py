@@ -62,13 +62,17 @@ class FileKeyStore:
 
         The answer's marker is empty in the first case. A PIN encrypts the key with *cipher*.
         """
-        if not storage.location:
-            raise KeyStoreError(FailureKind.OTHER, "", "The request has no place for a private key.")
-        pin = read_pin_for_new_key(storage)
         try:
             key = generate_private_key(record.gen_type, record.gen_size)
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+        return self.keep_key(storage, key, marker, cipher)
+
+    def keep_key(self, storage: KeyStorage, key: PrivateKey, marker: str, cipher: str) -> Generated:
+        """Store a new key that was made elsewhere, as `generate_key` does."""
+        if not storage.location:
+            raise KeyStoreError(FailureKind.OTHER, "", "The request has no place for a private key.")
+        pin = read_pin_for_new_key(storage)
         content = dump_private_key(key, pin, cipher)
         with translating(storage.location, "The new private key cannot be stored"):
             if read_content(storage.location) is None:

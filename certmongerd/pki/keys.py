@@ -15,11 +15,14 @@ from certmongerd.pki.algorithms import PrivateKey, PublicKey, curve_for, digest_
 from certmongerd.pki.ml_dsa import MlDsaPrivateKey, MlDsaPublicKey, generate_ml_dsa, has_ml_dsa, ml_dsa_algorithm
 
 __all__ = [
+    "MAXIMUM_RSA_BITS",
     "KeyFacts",
     "PrivateKey",
+    "dump_plain_key",
     "dump_private_key",
     "generate_private_key",
     "key_facts",
+    "load_plain_key",
     "load_private_key",
     "public_key_facts",
     "sign",
@@ -27,7 +30,7 @@ __all__ = [
     "supported_algorithms",
 ]
 
-_MAXIMUM_RSA_BITS: Final = 16384
+MAXIMUM_RSA_BITS: Final = 16384
 _KEY_BLOCK: Final = re.compile(
     rb"-----BEGIN ((?:[A-Z]+ )*PRIVATE KEY)-----(?:[^-]+|-(?!----))*-----END \1-----[^\S\n]*\n?"
 )
@@ -54,7 +57,7 @@ def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
     """
     match algorithm:
         case KeyAlgorithm.RSA:
-            if bits > _MAXIMUM_RSA_BITS:
+            if bits > MAXIMUM_RSA_BITS:
                 raise InvalidValue("key-size", f"RSA keys of {bits} bits are not supported.")
             return rsa.generate_private_key(public_exponent=65537, key_size=max(bits, MINIMUM_RSA_BITS))
         case KeyAlgorithm.EC:
@@ -145,6 +148,21 @@ def load_private_key(pem: bytes, pin: str | None, location: str = "", *, validat
     return key
 
 
+def dump_plain_key(key: PrivateKey) -> bytes:
+    """PKCS #8 DER of *key*, for another process of ours."""
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def load_plain_key(encoded: bytes) -> PrivateKey:
+    """The key that `dump_plain_key` was given; it is trusted to be sound."""
+    key = serialization.load_der_private_key(encoded, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, PrivateKey):
+        raise TypeError(f"{type(key).__name__} is no key of ours")
+    return key
+
+
 def dump_private_key(key: PrivateKey, pin: str | None, cipher: str) -> bytes:
     """PKCS #8 PEM of *key*; with a PIN encrypted (PBES2) with *cipher*: `aes128`, `aes256` or `des3`.
 
@@ -154,7 +172,4 @@ def dump_private_key(key: PrivateKey, pin: str | None, cipher: str) -> bytes:
         return key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-    plain = key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return pbes2.encrypt_private_key(plain, pin, cipher)
+    return pbes2.encrypt_private_key(dump_plain_key(key), pin, cipher)

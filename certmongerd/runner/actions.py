@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
@@ -41,10 +40,12 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, Request, StorageType
+from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, Request
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.links import located
 from certmongerd.keystore.pairs import save_pair
+from certmongerd.keystore.protocol import Generated
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
@@ -52,6 +53,7 @@ from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.hooks import run_hook
+from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
@@ -70,6 +72,7 @@ class Actions:
     """Performs effects. Blocking work runs in threads, under the locks of the locations it touches."""
 
     executor: Executor
+    key_maker: KeyMaker
     locks: LocationLocks
     launcher: Launcher
     submissions: Submissions
@@ -152,11 +155,7 @@ class Actions:
                 with suppress(KeyStoreError):
                     await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
             try:
-                work = partial(store.generate_key, storage, request.key, marker, cipher)
-                if storage.type is StorageType.FILE:
-                    generated = await self.executor.cpu(work)
-                else:  # the computing is done in another process, or another machine
-                    generated = await self.executor.store({storage.type}, work)
+                generated = await self._new_key(store, request, marker, cipher)
             except asyncio.CancelledError:
                 # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
                 # may be closed already, when it is the daemon that ends.
@@ -170,6 +169,18 @@ class Actions:
             marker=generated.marker,
             token=facts.token,
         )
+
+    async def _new_key(self, store: KeyStore, request: Request, marker: str, cipher: str) -> Generated:
+        storage, wanted = request.key_storage, request.key
+        if not isinstance(store, FileKeyStore):  # the computing is done in another process, or another machine
+            return await self.executor.store({storage.type}, store.generate_key, storage, wanted, marker, cipher)
+        if wanted.gen_type is not KeyAlgorithm.RSA:  # takes less time than storing it
+            return await self.executor.io(store.generate_key, storage, wanted, marker, cipher)
+        try:
+            key = await self.key_maker.make(wanted.gen_type, wanted.gen_size)
+        except InvalidValue as error:
+            raise KeyStoreError(FailureKind.OTHER, storage.location, error.reason) from error
+        return await self.executor.io(store.keep_key, storage, key, marker, cipher)
 
     async def discard_candidate(self, request: Request) -> None:
         """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
@@ -210,6 +221,8 @@ class Actions:
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
+        if request.ca_certs == CaCertLocations():
+            return CaCertsSaved()
         await self.ca_certificates.save(
             [request.ca_certs], self.other_locations(request), self.find_ca(request), request
         )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -30,6 +30,7 @@ from certmongerd.core.ca_machine import (
     step_phase,
 )
 from certmongerd.core.errors import CertmongerError, InvalidValue, KeyStoreError, LaunchError, RemoteProtocolError
+from certmongerd.core.evolve import replace
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.core.schedule import CA_POLL_MAX
 from certmongerd.log_fields import set_log_fields
@@ -43,7 +44,6 @@ from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun, Finished
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.words import split_command
-from certmongerd.scep.rollover import describe_changes
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +144,6 @@ class CaWorkers:
     async def _go_through(self, entry: CaEntry, phase: Phase) -> None:
         record = PhaseRecord()
         event: PhaseEvent = Refetch()
-        never = asyncio.Event()
         while True:
             step = step_phase(entry.ca, phase, record, event, self.registry.clock.now())
             record = step.record
@@ -153,7 +152,7 @@ class CaWorkers:
                 _settle(entry, phase)
                 if step.delay is None:
                     return
-                await self.registry.clock.wait(never, step.delay)
+                await self.registry.clock.sleep(step.delay)
                 event = Timer()
             else:
                 event = await self._carry_out(entry, phase, step.action)
@@ -248,6 +247,8 @@ def _parse(phase: Phase, output: bytes, ca: Ca) -> Fetched:
             pems = [c.pem for c in (*data.roots, *data.other_roots, *data.others)]
             return Fetched(data=data, not_afters=_ends(pems))
         case Phase.ENCRYPTION_CERTS:
+            from certmongerd.scep.rollover import describe_changes  # brings a library that only SCEP needs
+
             certificates = read_encryption_certs(output)
             known = EncryptionCerts(ra=ca.encryption_cert, ca=ca.encryption_issuer_cert, pool=ca.encryption_cert_pool)
             for line in describe_changes(known, certificates):

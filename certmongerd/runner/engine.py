@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.errors import CertmongerError, StateStoreError
 from certmongerd.core.events import Begin, CaChanged, Event, Refresh, Rekey, Resubmit
+from certmongerd.core.evolve import replace
 from certmongerd.core.explain import Fact
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, ObjectPath
@@ -19,7 +20,6 @@ from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk, way_in
-from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
@@ -28,6 +28,8 @@ from certmongerd.runner.submission import Submissions
 
 _log = logging.getLogger(__name__)
 
+_RESUMED_AT_ONCE: Final = 16
+"""Requests whose files are looked at at once after the start: as many as keep the threads busy."""
 _COMMANDS: Final[Mapping[RequestCommand, Event]] = {
     RequestCommand.RESUBMIT: Resubmit(),
     RequestCommand.REKEY: Rekey(),
@@ -58,6 +60,14 @@ class Engine:
     def requests(self) -> Mapping[ObjectPath, Request]:
         """All requests in ascending number order."""
         return self.registry.request_values
+
+    def requests_named(self, nickname: str) -> tuple[ObjectPath, ...]:
+        """Requests with *nickname*, without regard to case."""
+        return self.registry.index.named(nickname)
+
+    def requests_at(self, location: str) -> tuple[ObjectPath, ...]:
+        """Requests that keep their key or their certificate in the file or database *location*."""
+        return self.registry.index.at(location)
 
     def cas(self) -> Mapping[ObjectPath, Ca]:
         """All CAs in ascending number order."""
@@ -100,7 +110,7 @@ class Engine:
     def reconsider(self) -> None:
         """Let what is being watched be looked at again, after settings changed that say when it is due."""
         for entry in list(self.registry.requests.values()):
-            if entry.request.state is State.MONITORING and entry.worker is not None:
+            if entry.request.state is State.MONITORING and entry.is_started:
                 self.request_workers.deliver(entry, Begin())
 
     # Requests
@@ -146,6 +156,8 @@ class Engine:
 
     async def explain_request(self, path: ObjectPath) -> tuple[Fact, ...]:
         """Why the request stands where it stands: labels and texts."""
+        from certmongerd.runner.explanation import explain_request  # brings a library for SCEP messages
+
         entry = self.registry.requests[path]
         context = self.registry.context(entry.request)
         return await self.registry.executor.io(explain_request, entry.request, context)
@@ -169,7 +181,7 @@ class Engine:
         # A candidate key, of which nobody would know any more, goes first.
         await self.discard_candidate(entry.request)
         try:
-            async with entry.save_lock:
+            async with self.registry.saving(entry):
                 await self.registry.executor.io(self.registry.files.delete_request, entry.file_name)
                 self.registry.leave_request(entry)
         except StateStoreError:
@@ -230,7 +242,7 @@ class Engine:
     def wake_requests(self, ca: Ca) -> None:
         """Tell the requests of *ca*, and those that wait for a CA of its name, that there is news."""
         for entry in list(self.registry.requests.values()):
-            if entry.request.ca_name == ca.id and entry.worker is not None:
+            if entry.request.ca_name == ca.id and entry.is_started:
                 self.request_workers.deliver(entry, CaChanged())
 
     def ca_locations(self, ca: Ca) -> tuple[CaCertLocations, ...]:
@@ -257,11 +269,17 @@ class Engine:
         in_files = []
         for group in self._loaded_groups():
             if self.registry.executor.is_quick(_kept_in(group[0].request)):
-                in_files.append(self._resume(group))
+                in_files.append(group)
             else:  # tokens may hang; nobody waits for that with the start
                 self.tasks.create_task(self._resume(group), name=f"look for {group[0].request.id}")
         self.loaded.clear()
-        await asyncio.gather(*in_files)
+        waiting = iter(in_files)
+        await asyncio.gather(*(self._resume_all(waiting) for _ in range(_RESUMED_AT_ONCE)))
+
+    async def _resume_all(self, waiting: Iterator[list[RequestEntry]]) -> None:
+        """Take one group after the other out of what several of these share."""
+        for group in waiting:
+            await self._resume(group)
 
     def _loaded_groups(self) -> list[list[RequestEntry]]:
         """What was loaded; together what can be looked for together."""
@@ -289,8 +307,7 @@ class Engine:
     def stop(self) -> None:
         """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""
         for entry in self.registry.requests.values():
-            if entry.worker is not None:
-                entry.worker.cancel()
+            self.request_workers.begin_to_stop(entry)
         for ca_entry in self.registry.cas.values():
             for phase in ca_entry.phases.values():
                 phase.cancel()

@@ -18,6 +18,10 @@ class LocationLocks:
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: dict[str, int] = {}
 
+    def is_taken(self, location: str) -> bool:
+        """Whether somebody holds the lock of *location*, or waits for it."""
+        return not self._users.keys().isdisjoint(_normalised([location]))
+
     @asynccontextmanager
     async def holding(self, locations: Iterable[str]) -> AsyncIterator[None]:
         """Hold the locks of all *locations* (empty ones are ignored), taken in one order by everybody."""

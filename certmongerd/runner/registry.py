@@ -3,21 +3,26 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from certmongerd.api import CA_PATH_PREFIX, REQUEST_PATH_PREFIX
 from certmongerd.busapi.service import ChangeListener
 from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
+from certmongerd.core.evolve import replace
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
+from certmongerd.core.index import RequestIndex
 from certmongerd.core.machine import durable_image
 from certmongerd.core.model import Ca, Request
+from certmongerd.core.states import State
 from certmongerd.core.step import Context, Policy
-from certmongerd.runner.clock import Clock
+from certmongerd.runner.clock import Alarm, Clock
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
 
 _log = logging.getLogger(__name__)
@@ -45,6 +50,9 @@ class StateFiles(Protocol):
         """Delete the file."""
 
 
+_IDLE: Final = Idle()
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class RequestEntry:
     """One request and what the engine is doing about it."""
@@ -55,14 +63,15 @@ class RequestEntry:
     """Empty until it was stored for the first time."""
     stored: Request | None = None
     """What is on disk."""
-    save_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    action: Action = field(default_factory=Idle)
+    action: Action = _IDLE
     generation: int = 0
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when there is a new action."""
-    effect_task: asyncio.Task[object] | None = None
+    is_started: bool = False
+    """Whether it is being worked on, or waits for its alarm or for somebody."""
     worker: asyncio.Task[None] | None = None
+    """There while something is being done. Most requests wait most of the time, and have none."""
+    effect_task: asyncio.Task[object] | None = None
+    alarm: Alarm | None = None
     holds_hooks: bool = False
 
 
@@ -120,6 +129,8 @@ class Registry:
             self.requests, lambda path: self.requests[path].request
         )
         self.ca_values: Mapping[ObjectPath, Ca] = _View(self.cas, lambda path: self.cas[path].ca)
+        self.index = RequestIndex()
+        self._saving = LocationLocks()
         self._listeners: list[ChangeListener] = []
         self._ca_list: tuple[Ca, ...] | None = None
         """The values of `cas` as `context` hands them out; None after a change."""
@@ -144,6 +155,7 @@ class Registry:
         path = ObjectPath(f"{REQUEST_PATH_PREFIX}{self._last_request}")
         entry = RequestEntry(path=path, request=request, file_name=file_name, stored=stored)
         self.requests[path] = entry
+        self.index.add(path, request)
         self.tell(lambda listener: listener.request_added(path, request))
         return entry
 
@@ -160,6 +172,7 @@ class Registry:
     def leave_request(self, entry: RequestEntry) -> None:
         """Take an entry out of the table."""
         if self.requests.pop(entry.path, None) is not None:
+            self.index.discard(entry.path, entry.request)
             self.tell(lambda listener: listener.request_removed(entry.path))
 
     def leave_ca(self, entry: CaEntry) -> None:
@@ -171,6 +184,8 @@ class Registry:
     def set_request(self, entry: RequestEntry, request: Request) -> None:
         """Give an entry its next value and announce the change."""
         old, entry.request = entry.request, request
+        if entry.path in self.requests:
+            self.index.change(entry.path, old, request)
         if request != old:
             if request.state is not old.state:
                 about = {"request": request.id, "ca": request.ca_name, "state": request.state.value}
@@ -197,24 +212,28 @@ class Registry:
             policy=self.policy,
             ca=find_ca(self._ca_list, request.ca_name) if request.ca_name else None,
             cas=self._ca_list,
-            new_marker=new_marker(),
+            # Random bytes cost a system call, and only here one is taken.
+            new_marker=new_marker() if request.state is State.NEED_KEY_PAIR else "",
         )
 
     def unused_nickname(self) -> Nickname:
         """A time stamp as nickname; several in one second get a suffix."""
-        taken = {entry.request.id.casefold() for entry in self.requests.values()}
         stamp = self.clock.now().strftime("%Y%m%d%H%M%S")
         name, suffix = stamp, 0
-        while name in taken:
+        while self.index.named(name):
             suffix += 1
             name = f"{stamp}-{suffix}"
         return Nickname(name)
 
+    def saving(self, entry: RequestEntry) -> AbstractAsyncContextManager[None]:
+        """Inside, nobody else writes or removes the file of *entry*."""
+        return self._saving.holding([entry.path])
+
     async def persist_request(self, entry: RequestEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
-        if not entry.save_lock.locked() and entry.stored == durable_image(entry.request):
+        if not self._saving.is_taken(entry.path) and entry.stored == durable_image(entry.request):
             return  # with the lock taken, something else may be on its way to the disk
-        async with entry.save_lock:
+        async with self.saving(entry):
             image = durable_image(entry.request)
             if entry.stored == image or entry.path not in self.requests:
                 # Removed while this waited: a file written now would bring the request back.

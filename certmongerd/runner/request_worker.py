@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final, Protocol
 
 from certmongerd.core import machine
 from certmongerd.core.effects import Again, Effect, Idle, Wait, has_outside_consequences
 from certmongerd.core.errors import FailureKind, StateStoreError
 from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
+from certmongerd.core.evolve import replace
 from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State
@@ -63,28 +65,39 @@ def _must_be_on_disk(entry: RequestEntry) -> bool:
 
 
 class RequestWorkers:
-    """One task per request. A failing request never disturbs another one."""
+    """One task for each request that has something to do. A failing request never disturbs another one."""
 
     def __init__(self, registry: Registry, performer: Performer, chronicler: Chronicler) -> None:
         self._registry = registry
         self._performer = performer
         self._chronicler = chronicler
+        self._tasks: asyncio.TaskGroup | None = None
         # From pre-save to post-save command, requests with such commands exclude one another:
         # one that stops a service must not meet one that starts it.
         self._hooks = asyncio.Lock()
 
     def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup, *, with_daemon: bool = False) -> None:
         """Begin working on *entry*; *with_daemon*, because the daemon began."""
+        self._tasks = tasks
+        entry.is_started = True
+        if entry.worker is not None:  # of an earlier time, which is about to end
+            entry.worker.add_done_callback(lambda _: self._set_to_work(entry))
         self.deliver(entry, Begin(with_daemon))
-        entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
+
+    def begin_to_stop(self, entry: RequestEntry) -> None:
+        """End the work on *entry* soon, and do nothing more for it."""
+        entry.is_started = False
+        self._silence(entry)
+        if entry.worker is not None:
+            entry.worker.cancel()
 
     async def stop(self, entry: RequestEntry) -> None:
         """End the work on *entry*, and whatever it has started.
 
         A key that is being made can only be thrown away once it is there: for that nobody is kept waiting long.
         """
+        self.begin_to_stop(entry)
         if entry.worker is not None:
-            entry.worker.cancel()
             await asyncio.wait([entry.worker], timeout=_STOP_WITHIN_S)
 
     def deliver(self, entry: RequestEntry, event: Event) -> bool:
@@ -125,12 +138,24 @@ class RequestWorkers:
         self._registry.set_request(entry, request)
         entry.action = action
         entry.generation += 1
-        entry.changed.set()
+        self._silence(entry)
         if entry.effect_task is not None:
             entry.effect_task.cancel()
         if entry.holds_hooks and not self._needs_hooks(entry):
             entry.holds_hooks = False
             self._hooks.release()
+        self._set_to_work(entry)
+
+    def _set_to_work(self, entry: RequestEntry) -> None:
+        """Have the present action carried out, by the task that is there already or by a new one."""
+        if entry.worker is None and entry.is_started and self._tasks is not None:
+            entry.worker = self._tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
+
+    @staticmethod
+    def _silence(entry: RequestEntry) -> None:
+        if entry.alarm is not None:
+            entry.alarm.cancel()
+            entry.alarm = None
 
     @staticmethod
     def _needs_hooks(entry: RequestEntry) -> bool:
@@ -140,18 +165,20 @@ class RequestWorkers:
         return has_hooks and is_saving and not request.is_watching
 
     async def _work(self, entry: RequestEntry) -> None:
+        """Carry out one action after the other, until one is to wait."""
         set_log_fields(request=entry.request.id)
         try:
-            while True:
-                entry.changed.clear()
-                await self._act(entry, entry.generation)
+            is_at_rest = False
+            while not is_at_rest:
+                is_at_rest = await self._act(entry, entry.generation)
         finally:
+            entry.worker = None
             if entry.holds_hooks:
                 entry.holds_hooks = False
                 self._hooks.release()
 
-    async def _act(self, entry: RequestEntry, generation: int) -> None:
-        """Carry out the present action; returns when there may be another one."""
+    async def _act(self, entry: RequestEntry, generation: int) -> bool:
+        """Carry out the present action; whether nothing is left to do until the alarm rings or somebody comes."""
         action = entry.action
         try:
             if _must_be_on_disk(entry):
@@ -159,18 +186,28 @@ class RequestWorkers:
         except StateStoreError as error:
             # What is not on disk is not acted upon: after a crash it would be unknown.
             _log.error('Request "%s" waits: %s', entry.request.id, error)
-            await self._registry.clock.wait(entry.changed, _STORE_RETRY)
-            return
+            if entry.generation == generation:
+                self._set_alarm(entry, _STORE_RETRY, partial(self._set_to_work, entry))
+            return entry.generation == generation
         if entry.generation != generation:
-            return
+            return False
         match action:
             case Idle() | Again():
-                await entry.changed.wait()
+                return True
             case Wait(delay):
-                if await self._registry.clock.wait(entry.changed, delay):
-                    self.deliver(entry, TimerFired())
+                self._set_alarm(entry, delay, partial(self._on_time, entry))
+                return True
             case _:
                 await self._carry_out(entry, action, generation)
+                return False
+
+    def _set_alarm(self, entry: RequestEntry, delay: timedelta, ring: Callable[[], None]) -> None:
+        self._silence(entry)
+        entry.alarm = self._registry.clock.call_after(delay, ring)
+
+    def _on_time(self, entry: RequestEntry) -> None:
+        entry.alarm = None
+        self.deliver(entry, TimerFired())
 
     async def _carry_out(self, entry: RequestEntry, effect: Effect, generation: int) -> None:
         task = asyncio.create_task(self._perform(entry, effect), name=f"{entry.request.id} {type(effect).__name__}")

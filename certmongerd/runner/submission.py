@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -37,6 +37,7 @@ from certmongerd.core.events import (
     Unreachable,
     Unusable,
 )
+from certmongerd.core.evolve import replace
 from certmongerd.core.machine_enroll import is_scep_ca
 from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.core.model import Ca, CaType, Request
@@ -54,7 +55,6 @@ from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.program import CountRun
 from certmongerd.runner.registry import CaEntry, Registry
-from certmongerd.runner.scep_exchange import make_messages, make_query, open_answer, open_reply
 from certmongerd.runner.words import split_command
 
 _log = logging.getLogger(__name__)
@@ -152,6 +152,8 @@ class Submissions:
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None:
             return ScepImpossible(obstacle=ScepObstacle.BAD_SETTING, reason=f'The CA "{request.ca_name}" was removed.')
+        from certmongerd.runner.scep_exchange import make_messages  # brings a library that only SCEP needs
+
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
         return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
@@ -181,6 +183,8 @@ class Submissions:
         entry = self.registry.ca_entry(request.ca_name)
         if entry is None or not is_scep_ca(entry.ca):
             raise QueryRefused(f'Request "{request.id}" does not go to a SCEP server whose data are known.')
+        from certmongerd.runner.scep_exchange import make_query, open_answer
+
         ca = entry.ca
         try:
             message = await self._with_key(
@@ -241,6 +245,8 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
+            from certmongerd.runner.scep_exchange import open_reply
+
             return open_reply(request, ca, reply.der)
         leaf = parse_certificate(reply.certificate)
     except (RemoteProtocolError, InvalidValue) as error:

@@ -236,6 +236,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "notification": Notification,
     "deployment": Deployment,
 }
+_BLANK_GROUPS: Final = tuple(build() for build in _GROUPS.values())
 _BUILD: Final[Callable[..., Request]] = Request
 
 
@@ -253,13 +254,26 @@ def read_request(records: Iterable[Record]) -> tuple[Request, tuple[str, ...]]:
     _complete_generation(reading.group("key"))
     _complete_generation(reading.group("key_next"))
     _complete_key_storage(reading)
-    groups = {name: _GROUPS[name](**values) for name, values in reading.fields.items()}
+    _share_public_key(reading)
+    groups = {name: _shared(_GROUPS[name](**values)) for name, values in reading.fields.items()}
     return _BUILD(**own, **groups, unknown=tuple(reading.unknown)), tuple(reading.complaints)
 
 
 def write_request(request: Request) -> list[Record]:
     """The records of a request's state file; an inline PIN is left out when there is a PIN file."""
     return REQUEST_TABLE.write(request, request.unknown)
+
+
+def _shared(group: object) -> object:
+    """*group*, or the one object for all groups in which nothing is set."""
+    return next((blank for blank in _BLANK_GROUPS if blank == group), group)
+
+
+def _share_public_key(reading: Reading) -> None:
+    """A certificate is for the key, mostly: then its public key need not be held twice."""
+    key, facts = reading.group("key"), reading.group("cert_facts")
+    if "spki" in facts and facts["spki"] == key.get("pubkey_info"):
+        facts["spki"] = key["pubkey_info"]
 
 
 def _complete_generation(values: dict[str, object]) -> None:

@@ -87,9 +87,9 @@ def calls(request: pytest.FixtureRequest) -> Iterator[Calls]:
 def test_everything_comes_in_one_call_where_the_daemon_can_do_that(calls: Calls, arguments: tuple[str, ...]) -> None:
     made = calls.of(*arguments, "-s")
     if calls.daemon is OWN:
-        assert made == ["GetManagedObjects"]
+        assert made == ["list_objects"]
     else:
-        assert made[0] == "GetManagedObjects"
+        assert made[0] == "list_objects"
         if arguments[0] == "list":
             assert made[1] == "get_requests"
             assert made.count("GetAll") == 3  # two requests and their CA

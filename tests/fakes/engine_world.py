@@ -10,6 +10,7 @@ from certmongerd.core.errors import StateStoreError
 from certmongerd.core.events import EffectResult
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Ca, Request
+from certmongerd.runner.clock import Alarm
 from certmongerd.runner.registry import RequestEntry
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -21,10 +22,18 @@ class StandingClock:
     def now(self) -> datetime:
         return NOW
 
-    async def wait(self, changed: asyncio.Event, delay: timedelta) -> bool:
+    def call_after(self, delay: timedelta, ring: Callable[[], None]) -> Alarm:
+        del delay, ring
+        return SilentAlarm()
+
+    async def sleep(self, delay: timedelta) -> None:
         del delay
-        await changed.wait()
-        return False
+        await asyncio.Event().wait()
+
+
+class SilentAlarm:
+    def cancel(self) -> None:
+        pass
 
 
 @dataclass

@@ -40,6 +40,17 @@ class FakeService:
     def requests(self) -> Mapping[ObjectPath, Request]:
         return MappingProxyType(self._requests)
 
+    def requests_named(self, nickname: str) -> tuple[ObjectPath, ...]:
+        wanted = nickname.casefold()
+        return tuple(path for path, request in self._requests.items() if request.id.casefold() == wanted)
+
+    def requests_at(self, location: str) -> tuple[ObjectPath, ...]:
+        return tuple(
+            path
+            for path, request in self._requests.items()
+            if location in (request.cert_storage.location, request.key_storage.location)
+        )
+
     def cas(self) -> Mapping[ObjectPath, Ca]:
         return MappingProxyType(self._cas)
 

@@ -1,4 +1,4 @@
-"""getcert with many requests: one bulk call, single calls where that is too much, and no more than it needs."""
+"""getcert with many requests: one call for each page of them, single calls where nobody knows pages, and no more."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,16 +8,20 @@ import pytest
 from fakes.service import FakeService
 from integration.bus.test_programs import run
 
-from certmongerd.busapi import objects
+from certmongerd.api import ROOT_PATH
+from certmongerd.busapi import managed
 from certmongerd.busapi.dispatch import CertmongerApi
+from certmongerd.busapi.extended_manager import EXTENDED_MANAGER
+from certmongerd.busapi.marshal import read_managed_objects
 from certmongerd.busapi.peer import PeerServer
+from certmongerd.busapi.refusal import CallRefused
 from certmongerd.busapi.service import Caller
-from certmongerd.busapi.transport import WireMessage
+from certmongerd.busapi.transport import Variant, WireMessage
 from certmongerd.core.ids import CaName, Nickname
 from certmongerd.core.model import Ca
 
 COUNT = 70
-BULK = "GetManagedObjects"
+BULK = "list_objects"
 
 GetCert = Callable[..., Awaitable[tuple[int | None, str]]]
 
@@ -60,7 +64,7 @@ def listed(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Request ID")]
 
 
-async def test_everything_is_listed_with_one_call(getcert: GetCert, recorded: RecordingApi) -> None:
+async def test_what_fits_into_a_page_is_listed_with_one_call(getcert: GetCert, recorded: RecordingApi) -> None:
     status, output = await getcert("list")
 
     assert status == 0, output
@@ -68,10 +72,24 @@ async def test_everything_is_listed_with_one_call(getcert: GetCert, recorded: Re
     assert recorded.members == [BULK]
 
 
-async def test_what_does_not_fit_into_one_message_is_asked_for_one_by_one(
+async def test_what_does_not_fit_into_one_page_is_listed_with_several_calls(
     getcert: GetCert, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "MAX_MANAGED_BYTES", 1000)
+    monkeypatch.setattr(managed, "PAGE_BYTES", 10_000)
+
+    status, output = await getcert("list")
+
+    assert status == 0, output
+    assert listed(output) == [f"r{number}" for number in range(COUNT)]
+    assert output.count("\tCA: local\n") == COUNT
+    assert set(recorded.members) == {BULK}
+    assert 2 < len(recorded.members) < COUNT
+
+
+async def test_where_pages_are_not_known_requests_are_asked_for_one_by_one(
+    getcert: GetCert, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(EXTENDED_MANAGER.methods, BULK)
 
     status, output = await getcert("list")
 
@@ -79,6 +97,30 @@ async def test_what_does_not_fit_into_one_message_is_asked_for_one_by_one(
     assert listed(output) == [f"r{number}" for number in range(COUNT)]
     assert output.count("\tCA: local\n") == COUNT
     assert recorded.members.count(BULK) == 1
+
+
+async def test_the_pages_go_on_behind_a_request_that_was_removed(
+    service: FakeService, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = list(service.requests())
+    await service.remove_request(paths[30])
+    monkeypatch.setattr(managed, "PAGE_BYTES", 1)
+
+    page = read_managed_objects((await managed.page_of_objects(service, paths[30])).data, Variant)
+    last = read_managed_objects((await managed.page_of_objects(service, paths[-1])).data, Variant)
+    end = read_managed_objects((await managed.page_of_objects(service, next(iter(service.cas())))).data, Variant)
+
+    assert list(page) == [paths[31]]
+    assert list(last) == list(service.cas())
+    assert end == {ROOT_PATH: {}}
+
+
+async def test_all_objects_together_are_refused_where_a_bus_would_not_carry_them(
+    service: FakeService, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managed, "MAX_MANAGED_BYTES", 1000)
+    with pytest.raises(CallRefused, match="more than fits into one message"):
+        await managed.all_objects(service)
 
 
 @pytest.mark.parametrize("command", [("list", "-i", "r7"), ("status", "-v", "-i", "r7"), ("stop-tracking", "-i", "r7")])
