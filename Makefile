@@ -5,7 +5,8 @@
 # make bench  this daemon and certmonger measured on the same work, in 25 minutes (BENCH_ARGS=--quick: in four)
 # make install  for this host, as root (PREFIX=/opt/certmongerd, DESTDIR for packagers); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
-# make soak   ten thousand daemons are killed under load, and nothing may be lost (KILLS=N)
+# make fuzz-keep  what it found to reach further becomes part of the tests
+# make soak   ten thousand daemons are killed under load, and each twice at every step; nothing may be lost (KILLS=N)
 # make deb    a Debian package, in dist/
 # make venv   only the virtual environment;  make lock  new pins;  make clean  removes what these made
 
@@ -21,7 +22,7 @@ KILLS ?= 10000
 sources := certmongerd getcert helpers tests scripts bench
 python := $(VENV)/bin/python
 
-.PHONY: deb soak fuzz help venv dev packages demo run test lint format bench lock docs install clean
+.PHONY: deb soak fuzz fuzz-keep help venv dev packages demo run test lint format bench lock docs install clean
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
@@ -73,8 +74,15 @@ fuzz: dev
 	    $(python) scripts/fuzz.py $$target .fuzz/$$target -runs=$(FUZZ_RUNS) || exit 1; \
 	done
 
+fuzz-keep:
+	@for target in $(FUZZ); do \
+	    rm -f .fuzz/$$target/seed-*; \
+	    python3 -m zipfile -c tests/data/fuzz/$$target.zip .fuzz/$$target/* || exit 1; \
+	done
+
 soak: dev
-	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory --kills $(KILLS) && rm -rf $$directory
+	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory/load --kills $(KILLS) && \
+	    PYTHONPATH=tests $(python) -m crash.steps $$directory/steps --how twice && rm -rf $$directory
 
 deb:
 	@scripts/deb.sh

@@ -5,17 +5,20 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from certmongerd import __version__
 from certmongerd.options import Options, parse_options
+
+_COMPATIBLE_WITH: Final = "0.79.20"
+"""The release of certmonger whose interface this is; programs such as Ansible's role ask `certmonger --version`."""
 
 
 def main() -> NoReturn:
     """Run the daemon; never returns."""
     options = parse_options(sys.argv[1:])
     if options.show_version:
-        print(f"certmongerd {__version__}")
+        print(_version(os.path.basename(sys.argv[0])))
         raise SystemExit(0)
     if options.show_helper_dir:
         from certmongerd.installation import helper_directory
@@ -27,6 +30,12 @@ def main() -> NoReturn:
 
         raise SystemExit(check_configuration())
     _end(_run(options))
+
+
+def _version(program: str) -> str:
+    """What `--version` says when called as *program*."""
+    own = f"certmongerd {__version__}"
+    return f"certmonger {_COMPATIBLE_WITH} ({own})" if program in ("certmonger", "certmonger-session") else own
 
 
 def _run(options: Options) -> int:

@@ -174,6 +174,8 @@ class _App:
         """The system bus comes back after a restart; a session ends with its bus."""
         while self._bus is not None:
             await self._bus.lost.wait()
+            if self._stop.is_set():
+                return  # the daemon itself has closed it
             _log.error("The connection to the message bus was lost")
             await self._bus.close()
             self._bus = None

@@ -83,7 +83,7 @@ class Daemon:
         self._host_name = socket.getfqdn()
         self._executor = Executor()
         self._unit = find_own_unit()
-        self._launcher = Launcher(helper_dir, unit=self._unit, max_external=settings.max_helpers)
+        self._launcher = Launcher(helper_dir, unit=self._unit)
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -162,6 +162,7 @@ class Daemon:
         self._launcher.uses_units = launcher is ProgramLauncher.SYSTEMD_RUN or (
             launcher is ProgramLauncher.AUTO and self._unit is not None
         )
+        self._launcher.allow(settings.max_helpers)
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 

@@ -66,7 +66,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "token": _text("t", "token", "NAME", "token of the NSS database (with -d)"),
     "listed_token": _text("", "token", "NAME", "only entries on this token of an NSS database"),
     # Access to key and certificate.
-    "pinfile": _text("p", "pinfile", "FILE", "file whose first line is the PIN of the private key"),
+    "pinfile": _text("p", "pinfile", "FILE", "file whose first line is the PIN of the private key, or credential:NAME"),
     "pin": _text("P", "pin", "PIN", "PIN of the private key; others may see it in the list of processes"),
     "key_owner": _text("o", "key-owner", "USER[:GROUP]", "owner of the key file"),
     "key_perms": _text("m", "key-perms", "MODE", "mode of the key file, octal"),
@@ -105,7 +105,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "email": _text("E", "email", "ADDRESS", "e-mail address; may be repeated"),
     "ip_address": _text("A", "ip-address", "ADDRESS", "IP address; may be repeated"),
     "challenge_password_file": _text(
-        "l", "challenge-password-file", "FILE", "file whose first line is the challenge password"
+        "l", "challenge-password-file", "FILE", "file whose first line is the challenge password, or credential:NAME"
     ),
     "challenge_password": _text("L", "challenge-password", "TEXT", "challenge password"),
     "for_ca": _flag("", "for-ca", "ask for a CA certificate"),

@@ -1,13 +1,16 @@
 """What reads data of strangers: one function per input, which takes any bytes and raises nothing.
 
 Each lets the errors pass that its readers promise; whatever else comes out is a defect. `make fuzz` feeds them with
-inputs that a coverage-guided fuzzer makes; the test suite feeds them with the seeds and changed seeds.
+inputs that a coverage-guided fuzzer makes; the test suite feeds them with the seeds, with inputs that the fuzzer found
+to reach further, and with changed ones of both.
 """
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 from fakes.scep_authority import ReplyPlan, ca_with_ra, read_message, reply_to
 from fakes.scep_cms import EnvelopePlan, SignaturePlan, certificates_only, envelope, indefinite
@@ -135,6 +138,16 @@ TARGETS: Final[Mapping[str, Target]] = {
         configuration,
     )
 }
+
+
+KEPT: Final = Path(__file__).parent / "data" / "fuzz"
+"""An archive for each target; `make fuzz-keep` makes them."""
+
+
+def kept(name: str) -> tuple[bytes, ...]:
+    """The inputs of earlier runs of the fuzzer that each reach code which the others do not."""
+    with ZipFile(KEPT / f"{name}.zip") as archive:
+        return tuple(archive.read(entry) for entry in sorted(archive.namelist()))
 
 
 def seeds(name: str) -> tuple[bytes, ...]:

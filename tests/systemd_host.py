@@ -49,6 +49,7 @@ rm -rf "$root/var/lib/certmonger" "$root/etc/certmonger"
 cd "$root"
 pivot_root . old
 umount -l /old
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=basic.target \
     --log-target=console --show-status=0
 """

@@ -15,7 +15,7 @@ from certmongerd.busapi.locations import (
     check_ca_cert_lists,
     check_storage,
     normalised_database,
-    require_absolute,
+    require_place_of_secret,
 )
 from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
 from certmongerd.busapi.service import Caller
@@ -156,7 +156,7 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
     storage_type = _cert_storage_type(entries)
     pin_file = entries.text("KEY_PIN_FILE", "key-pin-file")
     if pin_file:
-        require_absolute(pin_file, "KEY_PIN_FILE")
+        require_place_of_secret(pin_file, "KEY_PIN_FILE")
     cert_storage = await asyncio.to_thread(_cert_storage, entries, storage_type)
     nickname = entries.text("NICKNAME", "nickname")
     if nickname:

@@ -6,6 +6,7 @@ import stat
 from typing import Final
 
 from certmongerd.busapi.refusal import CallRefused, bad_arg
+from certmongerd.core.credential import is_place_of_secret
 from certmongerd.core.model import CaCertLocations, StorageType
 
 FILE_LISTS: Final = {
@@ -40,6 +41,12 @@ def require_absolute(location: str, key: str) -> None:
     """Raises CallRefused unless *location* begins with a slash."""
     if not location.startswith("/"):
         raise bad_arg(f'The location "{location}" must be an absolute path.', key)
+
+
+def require_place_of_secret(place: str, key: str) -> None:
+    """Raises CallRefused unless *place* is an absolute path, or names a credential of the service."""
+    if not is_place_of_secret(place):
+        raise bad_arg(f'The location "{place}" must be an absolute path.', key)
 
 
 def require_absolute_database(location: str, key: str) -> None:

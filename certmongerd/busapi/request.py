@@ -49,6 +49,13 @@ def _read(
     return Property(name=name, type=type_, source=source, get=lambda request, _: get(request), shows_empty=shows_empty)
 
 
+def _in_certificate(name: str, get: Callable[[Request], object]) -> Property[Request]:
+    """Names in the certificate; that there are none is known once there is one."""
+    return Property(
+        name=name, type="as", source="cert_facts", get=lambda request, _: get(request), is_known=lambda r: bool(r.cert)
+    )
+
+
 def _write(
     name: str,
     type_: str,
@@ -121,11 +128,11 @@ _CERTIFICATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
     _read("subject", "s", "cert_facts", lambda r: r.cert_facts.subject),
     _read("not-valid-before", "x", "cert_facts", lambda r: seconds(r.cert_facts.not_before)),
     _read("not-valid-after", "x", "cert_facts", lambda r: seconds(r.cert_facts.not_after)),
-    _read("email", "as", "cert_facts", lambda r: r.cert_facts.email),
+    _in_certificate("email", lambda r: r.cert_facts.email),
     _read("ku", "s", "cert_facts", lambda r: r.cert_facts.ku),
     _read("eku", "as", "cert_facts", lambda r: r.cert_facts.eku),
-    _read("hostname", "as", "cert_facts", lambda r: r.cert_facts.hostname),
-    _read("principal", "as", "cert_facts", lambda r: r.cert_facts.principal),
+    _in_certificate("hostname", lambda r: r.cert_facts.hostname),
+    _in_certificate("principal", lambda r: r.cert_facts.principal),
     getter("get_cert_last_checked", lambda r, _: optional_time(r.last_need_notify_check), Arg("date", "x")),
     _read("last-checked", "x", "last_need_notify_check", lambda r: seconds(r.last_need_notify_check)),
     getter(

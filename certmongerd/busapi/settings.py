@@ -11,6 +11,7 @@ from certmongerd.busapi.notification import NOTIFICATION_PROPERTIES
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.transport import Variant
 from certmongerd.config.settings import notification_method
+from certmongerd.core.credential import is_place_of_secret
 from certmongerd.core.deployment import parse_probe
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import (
@@ -119,7 +120,7 @@ def _with_pin(request: Request, pin: str, _caller: Caller) -> Request:
 
 def _with_pin_file(request: Request, path: str, _caller: Caller) -> Request:
     old = request.key_storage
-    storage = replace(old, pin_file=_absolute("KEY_PIN_FILE", path), pin=None if path else old.pin)
+    storage = replace(old, pin_file=_place_of_secret("KEY_PIN_FILE", path), pin=None if path else old.pin)
     return _with_key_storage(request, storage)
 
 
@@ -132,7 +133,7 @@ def _with_challenge(request: Request, text: str, _caller: Caller) -> Request:
 
 def _with_challenge_file(request: Request, path: str, _caller: Caller) -> Request:
     old = request.template
-    file = _absolute("template-challenge-password-file", path)
+    file = _place_of_secret("template-challenge-password-file", path)
     secret = None if path else old.challenge_password
     return _with_template(request, replace(old, challenge_password=secret, challenge_password_file=file))
 
@@ -147,8 +148,8 @@ def _with_subject(request: Request, text: str, _caller: Caller) -> Request:
     return _with_template(request, replace(request.template, subject=text, subject_der=subject_der))
 
 
-def _absolute(key: str, path: str) -> str:
-    if path and not path.startswith("/"):
+def _place_of_secret(key: str, path: str) -> str:
+    if path and not is_place_of_secret(path):
         raise InvalidValue(key, f'The location "{path}" must be an absolute path.')
     return path
 

@@ -116,6 +116,11 @@ class Signal:
     args: tuple[Arg, ...] = ()
 
 
+def never(_: object) -> bool:
+    """No."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property(Generic[M]):
     """One property."""
@@ -130,6 +135,8 @@ class Property(Generic[M]):
     """Raises CallRefused."""
     shows_empty: bool = False
     """Whether an empty string is a value rather than "not set"."""
+    is_known: Callable[[M], bool] = never
+    """Whether an empty list is what was found, which `GetAll` tells, rather than "not set"."""
     is_secret: bool = False
     """Never part of a signal."""
     is_private: bool = False
@@ -142,6 +149,12 @@ class Property(Generic[M]):
         if plain == "" and not self.shows_empty:
             return None
         return Variant(self.type, plain)
+
+    def is_set(self, value: M, plain: object) -> bool:
+        """Whether `GetAll` tells the present value *plain*."""
+        if plain == "":
+            return self.shows_empty
+        return plain != () or self.is_known(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +192,18 @@ class Interface(Generic[M]):
             if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
             plain = row.get(value, service)
-            if plain == () or (plain == "" and not row.shows_empty):
-                continue
-            writer.append(buffer, plain)
+            if row.is_set(value, plain):
+                writer.append(buffer, plain)
 
     def all_properties(self, value: M, service: Service) -> dict[str, Variant]:
-        """Every property that is set and no secret; lists that are empty count as not set."""
+        """Every property that is set and no secret; most lists that are empty count as not set."""
         found: dict[str, Variant] = {}
         for row in self.properties.values():
             if row.is_secret:
                 continue
-            variant = row.variant(value, service)
-            if variant is not None and variant.value != ():
-                found[row.name] = variant
+            plain = row.get(value, service)
+            if row.is_set(value, plain):
+                found[row.name] = Variant(row.type, plain)
         return found
 
     def changes(self, old: M, new: M, service: Service, *, named: tuple[str, ...] = ()) -> Changes | None:

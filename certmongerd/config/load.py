@@ -17,6 +17,7 @@ from certmongerd.config.settings import (
     notification_method,
 )
 from certmongerd.config.syslog_priority import unknown_words
+from certmongerd.core.credential import is_place_of_secret
 from certmongerd.core.errors import InvalidValue
 from certmongerd.core.model import MINIMUM_RSA_BITS, KeyAlgorithm
 
@@ -206,6 +207,12 @@ def _absolute(text: str) -> str:
     return text
 
 
+def _place_of_secret(text: str) -> str:
+    if not is_place_of_secret(text):
+        raise InvalidValue("path", f'"{text}" is neither an absolute path nor credential:NAME')
+    return text
+
+
 _DIGESTS: Final = ("sha1", "sha256", "sha384", "sha512", "md5")
 _CIPHERS: Final = {"aes": "aes128", "aes128": "aes128", "aes-128": "aes128", "aes256": "aes256", "aes-256": "aes256"}
 _TRUST: Final = re.compile(r"[pPcCTuUgGwW]*(?:,[pPcCTuUgGwW]*){2}")
@@ -248,7 +255,7 @@ _KEYS: Final[Mapping[_Place, tuple[str, Callable[[str], object]]]] = {
     ("mail", "smtp_tls"): ("smtp_tls", _word({tls.value: tls for tls in MailTls})),
     ("mail", "smtp_ca_file"): ("smtp_ca_file", _absolute),
     ("mail", "smtp_user"): ("smtp_user", _text),
-    ("mail", "smtp_password_file"): ("smtp_password_file", _absolute),
+    ("mail", "smtp_password_file"): ("smtp_password_file", _place_of_secret),
     ("helpers", "submit_timeout"): ("submit_timeout_s", _seconds),
     ("helpers", "ca_data_timeout"): ("ca_data_timeout_s", _seconds),
     ("helpers", "hook_timeout"): ("hook_timeout_s", _seconds),

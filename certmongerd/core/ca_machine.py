@@ -13,7 +13,10 @@ from certmongerd.core.schedule import (
     CADATA_POLL,
     CADATA_POLL_DEFAULT,
     FIRST_RETRY,
+    LONGEST_FIRST_RETRY,
+    MOST_PRE_SAVE_RETRIES,
     SHORTEST_REFETCH,
+    SOONISH,
     back_off,
     ca_data_delay,
 )
@@ -100,7 +103,14 @@ class DataNotSaved:
 
 @dataclass(frozen=True, slots=True)
 class HookOver:
-    """The CA's pre- or post-save command ended."""
+    """The CA's pre- or post-save command succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """It failed."""
+
+    reason: str
 
 
 PhaseEvent = (
@@ -115,6 +125,7 @@ PhaseEvent = (
     | DataSaved
     | DataNotSaved
     | HookOver
+    | HookFailed
 )
 
 
@@ -138,6 +149,12 @@ class PhaseRecord:
     """Delay of the fetch after the present one; None means on request only."""
     failures: int = 0
     """Fetches in a row that brought nothing."""
+    refetch_at: datetime | None = None
+    """When what was fetched last is to be fetched again."""
+    save_failures: int = 0
+    """Failures in a row of the present one of the three: the command before saving, saving, the command after it."""
+    pre_save_error: str = ""
+    """Why the command before saving was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +198,9 @@ def _fetch(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _no
 
 
 def _fetched(ca: Ca, phase: Phase, record: PhaseRecord, event: Fetched, now: datetime) -> PhaseStep:
-    record = replace(record, refetch_after=_refetch_after(phase, event, now), failures=0)
+    refetch_after = _refetch_after(phase, event, now)
+    refetch_at = now + refetch_after if refetch_after is not None else None
+    record = replace(record, refetch_after=refetch_after, refetch_at=refetch_at, failures=0, save_failures=0)
     changed = apply_data(replace(ca, error=""), phase, event.data)
     is_new = changed != replace(ca, error="")
     if phase is Phase.CERTS and (is_new or ca.certs_to_save):
@@ -248,14 +267,36 @@ def _unsupported(ca: Ca, phase: Phase, record: PhaseRecord, _event: FetchUnsuppo
     return _to(ca, record, PhaseState.DISABLED, PhaseAction.REST)
 
 
-def _need_to_save(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn, _now: datetime) -> PhaseStep:
+def _need_to_save(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _now: datetime) -> PhaseStep:
     if ca.pre_save.command:
         return _to(ca, record, PhaseState.PRE_SAVE_DATA, PhaseAction.RUN_PRE_SAVE)
+    record = replace(record, save_failures=0, pre_save_error="")
     return _to(ca, record, PhaseState.START_SAVING_DATA, PhaseAction.GO_ON)
 
 
 def _pre_save_over(ca: Ca, _phase: Phase, record: PhaseRecord, _event: HookOver, _now: datetime) -> PhaseStep:
+    record = replace(record, save_failures=0, pre_save_error="")
     return _to(ca, record, PhaseState.START_SAVING_DATA, PhaseAction.GO_ON)
+
+
+def _pre_save_failed(ca: Ca, _phase: Phase, record: PhaseRecord, event: HookFailed, now: datetime) -> PhaseStep:
+    """Try again for a few minutes; but services must not lack the CA's new certificates because of its command."""
+    if record.save_failures < MOST_PRE_SAVE_RETRIES:
+        return _try_again(ca, record, PhaseState.NEED_TO_SAVE_DATA, event.reason, now)
+    record = replace(record, save_failures=0, pre_save_error=event.reason)
+    return _to(ca, record, PhaseState.START_SAVING_DATA, PhaseAction.GO_ON)
+
+
+def _try_again(ca: Ca, record: PhaseRecord, state: PhaseState, reason: str, now: datetime) -> PhaseStep:
+    """Rest in *state* until the next attempt; newer certificates are fetched, and all is done with them, when it is
+    time for that.
+    """
+    ca = replace(ca, deployment_error=reason)
+    delay = back_off(record.save_failures, SOONISH, LONGEST_FIRST_RETRY)
+    if record.refetch_at is not None and record.refetch_at <= now + delay:
+        state, delay = PhaseState.NEED_TO_REFRESH, max(record.refetch_at - now, SHORTEST_REFETCH)
+    record = replace(record, save_failures=record.save_failures + 1)
+    return _to(ca, record, state, PhaseAction.REST, delay=delay)
 
 
 def _start_saving(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _now: datetime) -> PhaseStep:
@@ -263,15 +304,14 @@ def _start_saving(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Tim
 
 
 def _saved(ca: Ca, _phase: Phase, record: PhaseRecord, _event: DataSaved, _now: datetime) -> PhaseStep:
-    return _to(ca, record, PhaseState.NEED_POST_SAVE_DATA, PhaseAction.GO_ON)
+    return _to(ca, replace(record, save_failures=0), PhaseState.NEED_POST_SAVE_DATA, PhaseAction.GO_ON)
 
 
-def _not_saved(ca: Ca, _phase: Phase, record: PhaseRecord, event: DataNotSaved, _now: datetime) -> PhaseStep:
-    ca = replace(ca, error=event.reason)
-    return _to(ca, record, PhaseState.START_SAVING_DATA, PhaseAction.REST, delay=CADATA_POLL)
+def _not_saved(ca: Ca, _phase: Phase, record: PhaseRecord, event: DataNotSaved, now: datetime) -> PhaseStep:
+    return _try_again(ca, record, PhaseState.START_SAVING_DATA, event.reason, now)
 
 
-def _need_post_save(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn, _now: datetime) -> PhaseStep:
+def _need_post_save(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn | Timer, _now: datetime) -> PhaseStep:
     if ca.post_save.command:
         return _to(ca, record, PhaseState.POST_SAVE_DATA, PhaseAction.RUN_POST_SAVE)
     return _to(ca, record, PhaseState.SAVED_DATA, PhaseAction.GO_ON)
@@ -281,8 +321,12 @@ def _post_save_over(ca: Ca, _phase: Phase, record: PhaseRecord, _event: HookOver
     return _to(ca, record, PhaseState.SAVED_DATA, PhaseAction.GO_ON)
 
 
+def _post_save_failed(ca: Ca, _phase: Phase, record: PhaseRecord, event: HookFailed, now: datetime) -> PhaseStep:
+    return _try_again(ca, record, PhaseState.NEED_POST_SAVE_DATA, event.reason, now)
+
+
 def _saved_data(ca: Ca, _phase: Phase, record: PhaseRecord, _event: GoOn, _now: datetime) -> PhaseStep:
-    return _settle(replace(ca, certs_to_save=False), record)
+    return _settle(replace(ca, certs_to_save=False, deployment_error=record.pre_save_error), record)
 
 
 def _refetch_idle(ca: Ca, _phase: Phase, record: PhaseRecord, _event: Timer, _now: datetime) -> PhaseStep:
@@ -298,13 +342,17 @@ PHASE_TRANSITIONS: Final[Mapping[tuple[PhaseState, type[PhaseEvent]], PhaseHandl
     (PhaseState.REFRESHING, FetchFailed): _failed,
     (PhaseState.REFRESHING, FetchUnsupported): _unsupported,
     (PhaseState.NEED_TO_SAVE_DATA, GoOn): _need_to_save,
+    (PhaseState.NEED_TO_SAVE_DATA, Timer): _need_to_save,
     (PhaseState.PRE_SAVE_DATA, HookOver): _pre_save_over,
+    (PhaseState.PRE_SAVE_DATA, HookFailed): _pre_save_failed,
     (PhaseState.START_SAVING_DATA, GoOn): _start_saving,
     (PhaseState.START_SAVING_DATA, Timer): _start_saving,
     (PhaseState.SAVING_DATA, DataSaved): _saved,
     (PhaseState.SAVING_DATA, DataNotSaved): _not_saved,
     (PhaseState.NEED_POST_SAVE_DATA, GoOn): _need_post_save,
+    (PhaseState.NEED_POST_SAVE_DATA, Timer): _need_post_save,
     (PhaseState.POST_SAVE_DATA, HookOver): _post_save_over,
+    (PhaseState.POST_SAVE_DATA, HookFailed): _post_save_failed,
     (PhaseState.SAVED_DATA, GoOn): _saved_data,
     (PhaseState.IDLE, Timer): _refetch_idle,
     (PhaseState.UNREACHABLE, Timer): _refetch_idle,

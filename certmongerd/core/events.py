@@ -12,6 +12,9 @@ from certmongerd.core.model import CertificateFacts, KeyAlgorithm, NamedCertific
 class Begin:
     """The daemon started, or the entry was modified: go on from the state's restart point."""
 
+    with_daemon: bool = False
+    """Whether it is the daemon that started: then nothing is known that would make a CA answer sooner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Continue:

@@ -106,7 +106,8 @@ MEANING: Final[Mapping[State, str]] = {state: text for text, states in _MEANINGS
 
 _BACK_OFF: Final = (
     "a minute after the first failure, twice as long after each further one, at most six hours; "
-    "with a certificate, at most a day or half of its remaining life; up to a quarter less, so that not all ask at once"
+    "with a certificate, at most a day or half of its remaining life; up to a quarter less, so that not all ask at "
+    "once, and within an hour after a start of the daemon"
 )
 _OVERDUE: Final = "renewal is due; what is found overdue may wait up to an hour, so that not all are renewed at once"
 _LATER: Final = "or up to an eighth later, so that not all are renewed at once"
@@ -165,7 +166,7 @@ def explain(request: Request, context: Context) -> tuple[Fact, ...]:
     facts += _next(request, context)
     advice = advice_for(request.state, request.id)
     if request.state is State.MONITORING and request.deployment.has_failed:
-        advice = f"Mend the command or the service; to try at once: getcert refresh -i {request.id}"
+        advice = f"Mend what is told above; to try at once: getcert refresh -i {request.id}"
     if advice:
         facts.append(("advice", advice))
     return tuple(facts)
@@ -174,6 +175,10 @@ def explain(request: Request, context: Context) -> tuple[Fact, ...]:
 def _deployment(request: Request) -> list[Fact]:
     """Whether the service has the certificate, where that is known."""
     deployment = request.deployment
+    if deployment.ca_certs_retry_at is not None:
+        when = time_text(deployment.ca_certs_retry_at)
+        times = deployment.ca_certs_failures
+        return [("deployment", f"the CA's certificates could not be stored {times} times in a row; again at {when}")]
     if deployment.retry_at is not None:
         when = time_text(deployment.retry_at)
         return [("deployment", f"failed {deployment.failures} times in a row; tried again at {when}")]

@@ -7,6 +7,7 @@ are legal in every state, are here; the rest is in `machine_key`,
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from certmongerd.core import machine_enroll, machine_key, machine_save, watch
@@ -25,8 +26,9 @@ from certmongerd.core.events import (
 from certmongerd.core.evolve import replace
 from certmongerd.core.model import Request, StorageType
 from certmongerd.core.renewal_info import is_question_due
+from certmongerd.core.schedule import LONGEST_CATCH_UP
 from certmongerd.core.states import State
-from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, stay
+from certmongerd.core.step import Context, Handler, IllegalTransition, Step, go, need_guidance, pause, stay
 
 TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     **machine_key.TRANSITIONS,
@@ -117,7 +119,8 @@ RESTART_STATE: Final[Mapping[State, State]] = {
 }
 """Where each state goes on after a restart or a modification."""
 
-_RESUBMITTABLE_BY_CA_NEWS: Final = frozenset({State.CA_UNREACHABLE, State.CA_WORKING, State.CA_UNCONFIGURED})
+WAITING_FOR_CA: Final = frozenset({State.CA_UNREACHABLE, State.CA_WORKING, State.CA_UNCONFIGURED})
+"""States in which the CA is asked again some time."""
 _REFRESHABLE: Final = frozenset({State.CA_UNREACHABLE, State.CA_WORKING})
 
 
@@ -132,7 +135,9 @@ def step(request: Request, event: Event, context: Context) -> Step:
 
 def _step(request: Request, event: Event, context: Context) -> Step:
     match event:
-        case Begin():
+        case Begin(with_daemon):
+            if with_daemon and request.state in WAITING_FOR_CA and request.next_attempt is not None:
+                return _wait_for_ca(request, request.next_attempt, context)
             begun = replace(request, state=RESTART_STATE[request.state])
             return Step(request=_deploying_now(begun, context), action=Again())
         case Resubmit():
@@ -152,7 +157,15 @@ def _step(request: Request, event: Event, context: Context) -> Step:
 
 def durable_image(request: Request) -> Request:
     """What of *request* has to be on disk: two requests with equal images go on alike after a restart."""
+    if request.state in WAITING_FOR_CA:
+        return request  # it goes on waiting
     return replace(request, state=RESTART_STATE[request.state], next_attempt=None)
+
+
+def _wait_for_ca(request: Request, due: datetime, context: Context) -> Step:
+    """Go on waiting as before the restart; but not long, because much may have been mended meanwhile."""
+    late = LONGEST_CATCH_UP * context.policy.share(request.id, "restart")
+    return pause(request, request.state, max(min(due - context.now, late), timedelta(0)))
 
 
 def with_ca_certs_to_save(before: Request, after: Request) -> Request:
@@ -212,13 +225,16 @@ def _rekey(request: Request, context: Context) -> Step:
 
 def _deploying_now(request: Request, context: Context) -> Request:
     """*request* with its next attempt to deploy the certificate, if there is to be one, at once."""
-    if request.deployment.retry_at is None:
-        return request
-    return replace(request, deployment=replace(request.deployment, retry_at=context.now))
+    deployment, now = request.deployment, context.now
+    if deployment.retry_at is not None:
+        deployment = replace(deployment, retry_at=now)
+    if deployment.ca_certs_retry_at is not None:
+        deployment = replace(deployment, ca_certs_retry_at=now)
+    return request if deployment is request.deployment else replace(request, deployment=deployment)
 
 
 def _refresh(request: Request, context: Context) -> Step:
-    if request.state is State.MONITORING and request.deployment.retry_at is not None:
+    if request.state is State.MONITORING and request.deployment.next_try is not None:
         return go(_deploying_now(request, context), State.MONITORING)
     if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
         return go(request, State.NEED_SCEP_DATA)
@@ -228,7 +244,7 @@ def _refresh(request: Request, context: Context) -> Step:
 
 
 def _ca_changed(request: Request, context: Context) -> Step:
-    if request.state in _RESUBMITTABLE_BY_CA_NEWS:
+    if request.state in WAITING_FOR_CA:
         return go(request, State.HAVE_CSR)
     if request.state is State.NEED_SCEP_ENCRYPTION_CERT:
         return go(request, State.NEED_SCEP_DATA)

@@ -42,6 +42,7 @@ from certmongerd.core.renewal_info import (
 )
 from certmongerd.core.schedule import (
     LONGEST_FIRST_RETRY,
+    MOST_PRE_SAVE_RETRIES,
     SOONISH,
     back_off,
     catch_up_delay,
@@ -54,8 +55,6 @@ from certmongerd.core.schedule import (
 )
 from certmongerd.core.states import State
 from certmongerd.core.step import Context, Handler, Step, go, pause, perform
-
-_MOST_PRE_SAVE_RETRIES: Final = 3
 
 
 def _need_to_save(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -72,7 +71,7 @@ def _pre_save_ended(request: Request, _event: HookEnded, _context: Context) -> S
 def _pre_save_failed(request: Request, event: HookFailed | Failed, _context: Context) -> Step:
     """Try again for a few minutes; but a certificate must not expire because of its command."""
     request = replace(request, ca_error=event.reason)
-    if request.attempts < _MOST_PRE_SAVE_RETRIES:
+    if request.attempts < MOST_PRE_SAVE_RETRIES:
         delay = back_off(request.attempts, SOONISH, LONGEST_FIRST_RETRY)
         return pause(replace(request, attempts=request.attempts + 1), State.NEED_TO_SAVE_CERT, delay)
     deployment = replace(request.deployment, pre_save_error=event.reason)
@@ -141,7 +140,7 @@ def _start_saving_ca_certs(request: Request, _event: Continue, _context: Context
 
 
 def _ca_certs_saved(request: Request, _event: CaCertsSaved, _context: Context) -> Step:
-    return go(replace(request, attempts=0, ca_error=""), State.NEED_TO_READ_CERT)
+    return go(_with_ca_certs(replace(request, attempts=0, ca_error="")), State.NEED_TO_READ_CERT)
 
 
 def _ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
@@ -193,7 +192,7 @@ def _not_read_back(request: Request, event: CertAbsent | Failed, _context: Conte
 
 def _deployed(request: Request, _event: HookEnded, _context: Context) -> Step:
     deployment = replace(request.deployment, error="", failures=0, retry_at=None)
-    after = replace(request, ca_error=deployment.pre_save_error, deployment=deployment)
+    after = replace(request, ca_error=deployment.trouble, deployment=deployment)
     return go(after, _state_after_deploying(request))
 
 
@@ -219,8 +218,19 @@ def _notify_saved(request: Request, _event: Continue, _context: Context) -> Step
     return perform(request, State.NOTIFYING_ISSUED_SAVED, Notify(Notice.ISSUED_SAVED))
 
 
-def _watch(request: Request, _event: Notified | CaCertsSaved | Failed, _context: Context) -> Step:
+def _watch(request: Request, _event: Notified | Failed, _context: Context) -> Step:
     return go(request, State.MONITORING)
+
+
+def _only_ca_certs_saved(request: Request, _event: CaCertsSaved, _context: Context) -> Step:
+    request = _with_ca_certs(request)
+    return go(replace(request, attempts=0, ca_error=request.deployment.trouble), State.MONITORING)
+
+
+def _with_ca_certs(request: Request) -> Request:
+    """*request* whose CA certificates are where they belong."""
+    deployment = replace(request.deployment, ca_certs_error="", ca_certs_failures=0, ca_certs_retry_at=None)
+    return replace(request, deployment=deployment)
 
 
 def _need_to_save_only_ca_certs(request: Request, _event: Continue, _context: Context) -> Step:
@@ -235,11 +245,21 @@ def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Co
     return perform(request, State.SAVING_ONLY_CA_CERTS, SaveCaCerts())
 
 
-def _only_ca_certs_not_saved(request: Request, event: Failed, _context: Context) -> Step:
+def _only_ca_certs_not_saved(request: Request, event: Failed, context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
     if event.kind is FailureKind.PERMS:
         return _save_later(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
-    return go(request, State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED)
+    failures = request.deployment.ca_certs_failures
+    delay = back_off(failures, 2 * SOONISH, LONGEST_FIRST_RETRY)
+    deployment = replace(
+        request.deployment,
+        ca_certs_error=event.reason,
+        ca_certs_failures=failures + 1,
+        ca_certs_retry_at=context.now + delay,
+    )
+    request = replace(request, deployment=deployment)
+    # People are told once; the certificate is watched meanwhile.
+    return go(request, State.MONITORING if failures else State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED)
 
 
 def _notify_only_ca_certs_not_saved(request: Request, _event: Continue | TimerFired, _context: Context) -> Step:
@@ -250,9 +270,13 @@ def _monitor(request: Request, event: Continue | TimerFired, context: Context) -
     retry_at = request.deployment.retry_at
     if retry_at is not None and retry_at <= context.now:
         return perform(request, State.POST_SAVED_CERT, RunPostSave())
+    ca_certs_retry_at = request.deployment.ca_certs_retry_at
+    if ca_certs_retry_at is not None and ca_certs_retry_at <= context.now:
+        return go(request, State.NEED_TO_SAVE_ONLY_CA_CERTS)
     step = _watch_over(request, event, context)
-    if retry_at is not None and isinstance(step.action, Wait):
-        return replace(step, action=Wait(min(step.action.delay, retry_at - context.now)))
+    next_try = request.deployment.next_try
+    if next_try is not None and isinstance(step.action, Wait):
+        return replace(step, action=Wait(min(step.action.delay, next_try - context.now)))
     return step
 
 
@@ -408,7 +432,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.NOTIFYING_ISSUED_SAVED, Failed): _watch,
     (State.NEED_TO_SAVE_ONLY_CA_CERTS, Continue): _need_to_save_only_ca_certs,
     (State.START_SAVING_ONLY_CA_CERTS, Continue): _start_saving_only_ca_certs,
-    (State.SAVING_ONLY_CA_CERTS, CaCertsSaved): _watch,
+    (State.SAVING_ONLY_CA_CERTS, CaCertsSaved): _only_ca_certs_saved,
     (State.SAVING_ONLY_CA_CERTS, Failed): _only_ca_certs_not_saved,
     (State.NEED_TO_NOTIFY_ONLY_CA_SAVE_FAILED, Continue): _notify_only_ca_certs_not_saved,
     (State.NOTIFYING_ONLY_CA_SAVE_FAILED, Notified): _watch,

@@ -265,11 +265,27 @@ class Deployment:
     """Failures of the two in a row."""
     retry_at: datetime | None = None
     """When both are tried again; None when they need not be."""
+    ca_certs_error: str = ""
+    """Why the CA's certificates, and they alone, could not be stored; empty when they were."""
+    ca_certs_failures: int = 0
+    """Failures of that in a row."""
+    ca_certs_retry_at: datetime | None = None
+    """When it is tried again; None when it need not be."""
 
     @property
     def has_failed(self) -> bool:
         """Whether somebody should look at it."""
-        return bool(self.error or self.pre_save_error)
+        return bool(self.trouble)
+
+    @property
+    def trouble(self) -> str:
+        """The most important of the errors; empty when there is none."""
+        return self.error or self.pre_save_error or self.ca_certs_error
+
+    @property
+    def next_try(self) -> datetime | None:
+        """The next time that something is tried again; None for never."""
+        return min((moment for moment in (self.retry_at, self.ca_certs_retry_at) if moment is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,18 +349,17 @@ class Request:
     deployment: Deployment = Deployment()
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records of the state file that this release does not know; written back unchanged."""
-    attempts: int = field(default=0, compare=False)
-    """Consecutive failures of the present undertaking, for back-off; not stored."""
+    attempts: int = 0
+    """Consecutive failures of the present undertaking, for back-off."""
     next_attempt: datetime | None = None
     """When the request goes on by itself: the CA is asked again, or a renewal begins. None while it is at work, or
-    waits for somebody. Not stored."""
+    waits for somebody. Stored while it waits for the CA."""
     is_watching: bool = field(default=False, compare=False)
     """Whether the present delay or effect is about the certificate held, not about the state; not stored."""
     renewal_advice: RenewalAdvice = field(default=RenewalAdvice(), compare=False)
     """Of the CA, about the certificate held; not stored, so that it is asked for at each start."""
-    demands: int = field(default=0, compare=False)
-    """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking; not
-    stored."""
+    demands: int = 0
+    """How often the CA's helper wanted a new key, or SCEP messages it already had, in the present undertaking."""
 
     @property
     def is_stuck(self) -> bool:
@@ -400,6 +415,14 @@ class Ca:
     """Whether it tells when certificates are to be renewed (RFC 9773); not stored."""
     error: str = ""
     """Last trouble with the CA's own data; not stored."""
+    deployment_error: str = ""
+    """Why its certificates, as they are now, are not where they are wanted: saving them failed, or one of the commands
+    around that; not stored."""
     declared_by: str = ""
     """As for requests."""
     unknown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def trouble(self) -> str:
+        """All that is wrong, for people."""
+        return "; ".join(filter(None, (self.error, self.deployment_error)))

@@ -22,6 +22,7 @@ LONGEST_RETRY: Final = timedelta(days=1)
 SHORTEST_LAST_RETRY: Final = timedelta(minutes=5)
 LONGEST_CATCH_UP: Final = timedelta(hours=1)
 SHORTEST_POLL: Final = timedelta(seconds=15)
+MOST_PRE_SAVE_RETRIES: Final = 3
 EXPIRED_AGAIN: Final = MONITOR_POLL - MONITOR_POLL_MIN
 
 _ONE_SECOND: Final = timedelta(seconds=1)

@@ -5,6 +5,7 @@ from typing import Final
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import KeyStorage
 from certmongerd.keystore.links import located
+from certmongerd.store.secret_file import secret_file
 
 _LONGEST_LINE: Final = 4096
 
@@ -12,13 +13,14 @@ _LONGEST_LINE: Final = 4096
 def read_pin(storage: KeyStorage) -> str | None:
     """The PIN of *storage*, None when there is none.
 
-    A PIN file wins over a stored PIN, even when it is missing or empty, which means that no PIN is known. Only its
-    first line counts. A file that exists and cannot be read raises `KeyStoreError` of kind PIN.
+    The PIN file is a path or `credential:NAME`. It wins over a stored PIN, even when it is missing or empty, which
+    means that no PIN is known. Only its first line counts. A file that exists and cannot be read, and a credential
+    that is not there, raise `KeyStoreError` of kind PIN.
     """
     if not storage.pin_file:
         return (storage.pin.reveal() or None) if storage.pin else None
     try:
-        with located(storage.pin_file) as place, place.open() as file:
+        with located(secret_file(storage.pin_file)) as place, place.open() as file:
             line = file.readline(_LONGEST_LINE)
     except FileNotFoundError:
         return None

@@ -105,10 +105,17 @@ class Metrics(Collector):
             "Whether the CA answered when it was last asked, for its data or for a certificate.",
             labels=("ca",),
         )
+        deployed = GaugeMetricFamily(
+            "certmongerd_ca_deployed",
+            "Whether the CA's certificates were saved where they are wanted, and its commands succeeded.",
+            labels=("ca",),
+        )
         for ca in cas:
             answers = not ca.error and not self._run_times.is_unreachable(ca.id)
             reachable.add_metric((ca.id,), ca.type is CaType.INTERNAL_SELF or answers)
+            deployed.add_metric((ca.id,), not ca.deployment_error)
         yield reachable
+        yield deployed
 
     def _about_runs(self) -> Metric:
         runs = HistogramMetricFamily(

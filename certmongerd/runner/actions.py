@@ -58,6 +58,7 @@ from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
+from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -275,7 +276,7 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with located(path) as place, place.open() as file:
+        with located(secret_file(path)) as place, place.open() as file:
             text = file.read(_MEBIBYTE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"

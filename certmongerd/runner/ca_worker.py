@@ -19,6 +19,7 @@ from certmongerd.core.ca_machine import (
     FetchRefused,
     FetchUnsupported,
     GoOn,
+    HookFailed,
     HookOver,
     PhaseAction,
     PhaseEvent,
@@ -229,6 +230,7 @@ class CaWorkers:
         outcome = await run_hook(self.launcher, hook, environment, self.settings().hook_timeout_s)
         if not outcome.succeeded:
             _log.warning('CA "%s": %s command: %s', ca.id, moment.value, outcome.reason)
+            return HookFailed(f"The {moment.value} command failed. {outcome.reason}")
         return HookOver()
 
 

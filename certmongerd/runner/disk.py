@@ -1,14 +1,16 @@
 """What is found on disk when the daemon starts."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from certmongerd.core.errors import InvalidValue, KeyStoreError
 from certmongerd.core.events import CertRead, KeyRead
 from certmongerd.core.model import Ca, CaCertLocations, Request, StorageType
+from certmongerd.keystore.nss.survey import Tenant, survey
 from certmongerd.keystore.store import open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
+from certmongerd.pki.keys import KeyFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +38,48 @@ def sweep_ca_files(locations: Iterable[CaCertLocations]) -> None:
                 store.sweep_leftovers(path)
 
 
-def look_at_disk(request: Request) -> Seen:
-    """Read key and certificate of *request*; trouble with either is left to the machine, which reports it."""
+def way_in(request: Request) -> Hashable:
+    """Requests that are looked at together have this in common; None for one that is looked at alone."""
+    return _tenant(request).way_in
+
+
+def look_at_disk(requests: Sequence[Request]) -> list[Seen]:
+    """Read keys and certificates of *requests*; trouble with either is left to the machine, which reports it.
+
+    Several requests have the same `way_in`. Blocks.
+    """
+    if way_in(requests[0]) is not None:
+        # A database that is broken or locked is broken for all, but only the machine tells how.
+        with suppress(KeyStoreError):
+            return [
+                Seen(key=_key_read(found.key), cert=_cert_read(found.cert_pem))
+                for found in survey([_tenant(request) for request in requests])
+            ]
+    return [_look_at(request) for request in requests]
+
+
+def _tenant(request: Request) -> Tenant:
+    return Tenant(key=request.key_storage, cert=request.cert_storage, known_spki=request.key.pubkey_info)
+
+
+def _look_at(request: Request) -> Seen:
     key = _look_at_key(request)
     return Seen(key=key, cert=_look_at_cert(request, key))
+
+
+def _key_read(facts: KeyFacts | None) -> KeyRead | None:
+    if facts is None:
+        return None
+    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
+
+
+def _cert_read(pem: str | None) -> CertRead | None:
+    if pem is None:
+        return None
+    try:
+        return CertRead(cert=pem, facts=certificate_facts(parse_certificate(pem)))
+    except InvalidValue:
+        return None
 
 
 def _look_at_key(request: Request) -> KeyRead | None:
@@ -50,12 +90,9 @@ def _look_at_key(request: Request) -> KeyRead | None:
         store.sweep_leftovers(request.key_storage.location)
         if request.key_next_marker:
             store.sweep_leftovers(store.candidate_location(request.key_storage, request.key_next_marker))
-        facts = store.read_key(request.key_storage, known_spki=request.key.pubkey_info)
+        return _key_read(store.read_key(request.key_storage, known_spki=request.key.pubkey_info))
     except KeyStoreError:
         return None
-    if facts is None:
-        return None
-    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
 
 def _look_at_cert(request: Request, key: KeyRead | None) -> CertRead | None:
@@ -64,9 +101,6 @@ def _look_at_cert(request: Request, key: KeyRead | None) -> CertRead | None:
         if key is not None:
             store.finish_exchange(request.cert_storage, key.pubkey_info)
         store.sweep_leftovers(request.cert_storage.location)
-        pem = store.read_certificate(request.cert_storage)
-        if pem is None:
-            return None
-        return CertRead(cert=pem, facts=certificate_facts(parse_certificate(pem)))
-    except (KeyStoreError, InvalidValue):
+        return _cert_read(store.read_certificate(request.cert_storage))
+    except KeyStoreError:
         return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from certmongerd.core.model import Ca, CaCertLocations, KeyAlgorithm, KeyRecord,
 from certmongerd.core.simulation import Assumptions
 from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
-from certmongerd.runner.disk import LoadedState, look_at_disk
+from certmongerd.runner.disk import LoadedState, look_at_disk, way_in
 from certmongerd.runner.explanation import explain_request
 from certmongerd.runner.history import HistoryKeeper
 from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
@@ -255,26 +255,36 @@ class Engine:
             self.ca_workers.start(ca_entry, self.tasks)
         # What clients have added since is at work already; a second worker would make a second key.
         in_files = []
-        for entry in self.loaded:
-            if self.registry.executor.is_quick(_kept_in(entry.request)):
-                in_files.append(self._resume(entry))
+        for group in self._loaded_groups():
+            if self.registry.executor.is_quick(_kept_in(group[0].request)):
+                in_files.append(self._resume(group))
             else:  # tokens may hang; nobody waits for that with the start
-                self.tasks.create_task(self._resume(entry), name=f"look for {entry.request.id}")
+                self.tasks.create_task(self._resume(group), name=f"look for {group[0].request.id}")
         self.loaded.clear()
         await asyncio.gather(*in_files)
 
-    async def _resume(self, entry: RequestEntry) -> None:
-        """Adopt what key and certificate locations hold now, then go on where the request stood."""
-        seen = await self.registry.executor.store(_kept_in(entry.request), look_at_disk, entry.request)
-        if entry.path not in self.registry.requests:
-            return  # a client was faster, and removed it
-        request = entry.request
-        if seen.key is not None:
-            request = adopt_key(request, seen.key)
-        if seen.cert is not None:
-            request = adopt_certificate(request, seen.cert)
-        self.registry.set_request(entry, request)
-        self.request_workers.start(entry, self.tasks)
+    def _loaded_groups(self) -> list[list[RequestEntry]]:
+        """What was loaded; together what can be looked for together."""
+        groups: dict[Hashable, list[RequestEntry]] = {}
+        for entry in self.loaded:
+            together = way_in(entry.request)
+            groups.setdefault(entry.path if together is None else together, []).append(entry)
+        return list(groups.values())
+
+    async def _resume(self, entries: Sequence[RequestEntry]) -> None:
+        """Adopt what key and certificate locations hold now, then go on where the requests stood."""
+        kept_in = _kept_in(entries[0].request)
+        found = await self.registry.executor.store(kept_in, look_at_disk, [entry.request for entry in entries])
+        for entry, seen in zip(entries, found, strict=True):
+            if entry.path not in self.registry.requests:
+                continue  # a client was faster, and removed it
+            request = entry.request
+            if seen.key is not None:
+                request = adopt_key(request, seen.key)
+            if seen.cert is not None:
+                request = adopt_certificate(request, seen.cert)
+            self.registry.set_request(entry, request)
+            self.request_workers.start(entry, self.tasks, with_daemon=True)
 
     def stop(self) -> None:
         """Begin to end all work. What it comes to from now on, a helper's end by signal say, is nobody's outcome."""

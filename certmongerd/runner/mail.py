@@ -11,6 +11,7 @@ from typing import Final
 
 from certmongerd.config.settings import MailSettings, MailTls
 from certmongerd.core.errors import InvalidValue
+from certmongerd.store.secret_file import secret_file
 
 _ADDRESS: Final = re.compile(r"[^\s,<>@\"'();:\\-][^\s,<>@\"'();:\\]*(?:@[^\s,<>@\"'();:\\]+)?")
 
@@ -87,7 +88,7 @@ def _trust(settings: MailSettings) -> ssl.SSLContext:
 
 def _password(path: str) -> str:
     """The first line of a file, which is read each time."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+    with open(os.open(secret_file(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
         return file.readline().rstrip("\r\n")
 
 

@@ -12,6 +12,7 @@ from certmongerd.coredumps import forbid_core_dumps
 from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.slots import Slots
 from certmongerd.runner.supervision import (
     OUTPUT_GRACE_S,
     TERMINATION_GRACE_S,
@@ -22,6 +23,7 @@ from certmongerd.runner.supervision import (
 )
 from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
+from certmongerd.store.secret_file import DIRECTORY_VARIABLE
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
 MAX_EXTERNAL: Final = 64
@@ -57,9 +59,14 @@ class Launcher:
         self.units = UnitStart(_spawn_for_unit, unit)
         self.uses_units = False
         """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
-        self._slots = {True: asyncio.Semaphore(max_bundled), False: asyncio.Semaphore(max_external)}
+        self._bundled_slots = Slots(max_bundled)
+        self._external_slots = Slots(max_external)
         self._runs: dict[asyncio.Task[Finished], Supervision] = {}
         self._is_closing = False
+
+    def allow(self, max_external: int) -> None:
+        """From now on so many programs run at the same time; what runs already is not ended."""
+        self._external_slots.resize(max_external)
 
     async def run(
         self,
@@ -100,7 +107,8 @@ class Launcher:
             source = _standard_input(stdin)
             try:
                 if bundled is not None:
-                    return await self._warm.start(bundled, argv, env=env, cwd=cwd, stdin_fd=source, capture=capture)
+                    own = {**env, **_with_credentials()}
+                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
                 if self.uses_units:
@@ -118,7 +126,7 @@ class Launcher:
             finally:
                 os.close(source)
 
-        async with self._slots[bundled is not None]:
+        async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
             return await self._supervise(supervision, start)
@@ -165,6 +173,12 @@ def _directory_of_configuration(env: Mapping[str, str]) -> str:
     """The directory that helpers work in."""
     directory = env.get("CERTMONGER_CONFIG_DIR", "")
     return directory if os.path.isdir(directory) else "/"
+
+
+def _with_credentials() -> dict[str, str]:
+    """Where the service's credentials are: for this project's helpers, not for other programs."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    return {DIRECTORY_VARIABLE: directory} if directory else {}
 
 
 def _standard_input(data: bytes | None) -> int:

@@ -228,7 +228,7 @@ class Registry:
     async def persist_ca(self, entry: CaEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
         async with entry.save_lock:
-            image = replace(entry.ca, error="")
+            image = replace(entry.ca, error="", deployment_error="")
             if entry.stored == image or entry.path not in self.cas:
                 return
             if entry.file_name:

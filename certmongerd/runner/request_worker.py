@@ -73,9 +73,9 @@ class RequestWorkers:
         # one that stops a service must not meet one that starts it.
         self._hooks = asyncio.Lock()
 
-    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup) -> None:
-        """Begin working on *entry*."""
-        self.deliver(entry, Begin())
+    def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup, *, with_daemon: bool = False) -> None:
+        """Begin working on *entry*; *with_daemon*, because the daemon began."""
+        self.deliver(entry, Begin(with_daemon))
         entry.worker = tasks.create_task(self._work(entry), name=f"request {entry.request.id}")
 
     async def stop(self, entry: RequestEntry) -> None:

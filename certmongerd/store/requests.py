@@ -38,6 +38,7 @@ from certmongerd.store.values import (
     BASE64,
     BASE64_ADDRESSES,
     BOOLEAN,
+    COUNT,
     GENERATION_ALGORITHM,
     HEX,
     INTEGER,
@@ -63,6 +64,18 @@ def _has_inline_pin(request: Request) -> bool:
 
 def _has_deploy_failures(request: Request) -> bool:
     return request.deployment.failures > 0
+
+
+def _has_ca_certs_failures(request: Request) -> bool:
+    return request.deployment.ca_certs_failures > 0
+
+
+def _has_attempts(request: Request) -> bool:
+    return request.attempts > 0
+
+
+def _has_demands(request: Request) -> bool:
+    return request.demands > 0
 
 
 def _counts_next_submissions(request: Request) -> bool:
@@ -188,8 +201,14 @@ _ROWS: Final[tuple[Row[Request], ...]] = (
     row("deploy_probe", "deployment.probe", STRING),
     row("deploy_pre_save_error", "deployment.pre_save_error", STRING),
     row("deploy_error", "deployment.error", STRING),
-    row("deploy_failures", "deployment.failures", INTEGER, when=_has_deploy_failures),
+    row("deploy_failures", "deployment.failures", COUNT, when=_has_deploy_failures),
     row("deploy_retry", "deployment.retry_at", TIME_IF_ANY),
+    row("ca_certs_error", "deployment.ca_certs_error", STRING),
+    row("ca_certs_failures", "deployment.ca_certs_failures", COUNT, when=_has_ca_certs_failures),
+    row("ca_certs_retry", "deployment.ca_certs_retry_at", TIME_IF_ANY),
+    row("attempts", "attempts", COUNT, when=_has_attempts),
+    row("demands", "demands", COUNT, when=_has_demands),
+    row("next_attempt", "next_attempt", TIME_IF_ANY),
 )
 
 _OLD_SPELLINGS: Final = {

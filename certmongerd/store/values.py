@@ -55,6 +55,14 @@ def read_integer(text: str) -> int:
     return int(match[1])
 
 
+def read_count(text: str) -> int:
+    """A number of events; one that cannot be one is brought into the range that it may have on the bus."""
+    return min(max(read_integer(text), 0), _HIGHEST_COUNT)
+
+
+_HIGHEST_COUNT: Final = (1 << 31) - 1
+
+
 def read_boolean(text: str) -> bool:
     """Any number but 0 is true, -1 included."""
     return read_integer(text) != 0
@@ -277,6 +285,7 @@ def _write_default_flag(value: bool) -> str:  # noqa: FBT001  # a codec takes it
 
 STRING: Final = Codec(_same, _same)
 INTEGER: Final = Codec(read_integer, str)
+COUNT: Final = Codec(read_count, str)
 BOOLEAN: Final = Codec(read_boolean, _write_boolean)
 DEFAULT_FLAG: Final = Codec(read_boolean, _write_default_flag)
 MODE: Final = Codec(read_mode, lambda value: format(value, "o"))

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
+from certmongerd.core.credential import PREFIX as CREDENTIAL_PREFIX
 from getcert.context import Context
 from getcert.errors import CommandFailed
 from getcert.helperdir import helper_directory
@@ -30,7 +31,8 @@ def given_options(context: Context, *, texts: Sequence[tuple[str, str]], files: 
     """The helper's options for those of the command that were given; *texts* and *files* are pairs of both names.
 
     Files and directories become absolute, and have to be there: the daemon looks for them later, when nobody is
-    there to correct a name. Raises CommandFailed.
+    there to correct a name. Credentials of the daemon's service (`credential:NAME`) cannot be seen from here. Raises
+    CommandFailed.
     """
     words: list[str] = []
     for name, option in texts:
@@ -38,7 +40,9 @@ def given_options(context: Context, *, texts: Sequence[tuple[str, str]], files: 
             words += (option, value)
     for name, option in files:
         path = context.options.text(name)
-        if path is not None:
+        if path is not None and path.startswith(CREDENTIAL_PREFIX):
+            words += (option, path)
+        elif path is not None:
             location = absolute_path(path, context.tell)
             if not os.access(location, os.R_OK):
                 raise CommandFailed(f"{path} does not exist or cannot be read.")

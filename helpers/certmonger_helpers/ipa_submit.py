@@ -37,6 +37,7 @@ from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, run_with_client
 from certmongerd.core.secret import Secret
 from certmongerd.pki.pem import pem_blocks
+from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def _password(options: argparse.Namespace) -> Secret:
     if options.pwd:
         return Secret(options.pwd)
     try:
-        with Path(options.pwdfile).open(encoding="utf-8") as stream:
+        with Path(secret_file(options.pwdfile)).open(encoding="utf-8") as stream:
             return Secret(stream.readline().rstrip("\r\n"))
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"

@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from crash.disk import record
+
 _WRITING_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _LASTING: Final = ("open", "write", "rename", "replace", "link", "symlink", "unlink", "mkdir", "rmdir")
 _CALLS: Final = (
@@ -50,8 +52,22 @@ class Steps:
     """Which one, when there are several of that name."""
 
 
-def arm(fault: Fault | Steps) -> None:
-    """From now on calls are counted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """End at no call, but write them down, see `crash.disk`."""
+
+    below: Path
+    log: Path
+
+
+Trouble = Fault | Steps | Recording
+
+
+def arm(fault: Trouble) -> None:
+    """From now on calls are counted, or written down."""
+    if isinstance(fault, Recording):
+        record(fault.below, fault.log)
+        return
     countdown = _Countdown(fault) if isinstance(fault, Fault) else _Stairs(fault)
     for name in _CALLS if isinstance(fault, Fault) else _LASTING:
         setattr(os, name, countdown.around(name, getattr(os, name)))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
-from crash.fault import Fault, Steps, arm
+from crash.fault import Trouble, arm
 
 from certmongerd import app
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
@@ -50,7 +50,8 @@ class Instance:
 
     root: Path
     random: random.Random
-    config: str = ""
+    config: str = "[renewal]\nspread = no\n"
+    """Without a spread, what waited for a CA is submitted when the next daemon starts."""
     requests: dict[str, Expected] = field(default_factory=dict)
     pid: int = 0
     daemons: list[int] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Instance:
 
     # The daemon.
 
-    def start(self, fault: Fault | Steps | None = None) -> None:
+    def start(self, fault: Trouble | None = None) -> None:
         """Start a daemon, which *fault* ends."""
         (self.root / "socket").unlink(missing_ok=True)
         self.pid = os.fork()
@@ -83,7 +84,7 @@ class Instance:
             self._be_daemon(fault)
         self.daemons.append(self.pid)
 
-    def _be_daemon(self, fault: Fault | Steps | None) -> NoReturn:
+    def _be_daemon(self, fault: Trouble | None) -> NoReturn:
         try:
             os.setsid()
             log = os.open(self.root / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
+from crash.disk import record
+
 from certmonger_helpers import local_submit
 
 _CLIENT: Final = """
@@ -75,6 +77,9 @@ def _run(channel: socket.socket) -> NoReturn:
         os.umask(0o077)
         os.environ.clear()
         os.environ.update(json.loads(job))
+        root = Path(os.environ["CERTMONGER_LOCAL_CA_DIR"]).parent
+        if (root / "recording").exists():
+            record(root, root / "recording")
         status = local_submit.main([])
         sys.stdout.flush()
         channel.send(bytes([status]))

@@ -152,6 +152,7 @@ def main() -> int:
     parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--seed", type=int, default=int(datetime.now().timestamp()))  # noqa: DTZ005  # only a number
     options = parser.parse_args()
+    options.directory.mkdir(exist_ok=True)
     begin = time.monotonic()
     counts, failures = run_instances(options.directory, options.kills, options.seed, options.instances)
     for failure in failures:

@@ -2,8 +2,9 @@
 
 Where `crash.run` samples, this enumerates: an operation is carried out once undisturbed, and each call is noted that
 changes a file or a name. Then it is carried out again for each of them, from the same beginning, by a daemon that is
-killed in that call. `python -m crash.steps DIRECTORY` (with `tests` on the path) does so for all operations;
-`--twice` kills the next daemon too, at each of its own steps.
+killed in that call. `python -m crash.steps DIRECTORY` (with `tests` on the path) does so for all operations.
+`--how twice` kills the next daemon too, at each of its own steps; `--how power-cut` starts daemons on everything that a
+disk could hold when the power goes at any moment.
 """
 
 import argparse
@@ -17,14 +18,15 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from crash.fault import Steps
-from crash.instance import Instance, Unanswered
+from crash.disk import Disk, content_of, lay_out
+from crash.fault import Recording, Steps
+from crash.instance import Expected, Instance, Unanswered
 from crash.invariants import Serials, check_pairs, leftovers, tracked
 from crash.local_helper import serving
 
@@ -35,6 +37,8 @@ from certmongerd.store.repository import Stored
 
 REACH_LIMIT_S: Final = 60.0
 ORPHAN_LIMIT_S: Final = 30.0
+FOLDERS: Final = ("requests", "cas", "local", "certs")
+ANSWERED: Final = "the client was answered"
 _ATTEMPTS: Final = 3
 _WAITING_CA: Final = """#!/bin/sh
 if [ -e {gate} ]; then
@@ -127,7 +131,7 @@ class Walk:
         deadline = time.monotonic() + ORPHAN_LIMIT_S
         while any(mark in _environment(pid) for pid in os.listdir("/proc") if pid.isdecimal()):
             assert time.monotonic() < deadline, "helpers of killed daemons go on"
-            time.sleep(0.005)
+            time.sleep(0.05)
 
     def _begin_again(self) -> None:
         self._wait_for_helpers()
@@ -163,6 +167,46 @@ class Walk:
                 if self._kill_at(second, self._recovering, begin=lambda: None, attempts=1):
                     self._recover()
             shutil.rmtree(halfway)
+
+    def without_power(self) -> None:
+        """Start a daemon on each state that the disk may be in when the power goes during the operation."""
+        instance, log = self._instance, self._instance.root / "recording"
+        self._begin_again()
+        disk = Disk(content_of(instance.root, FOLDERS))
+        log.touch()
+        instance.start(Recording(below=instance.root, log=log))
+        assert instance.connect()
+        self._operation.act(instance)
+        with log.open("a") as answers:
+            answers.write(f"{ANSWERED}\n")
+        self._finish()
+        instance.kill()
+        self._wait_for_helpers()
+        lines = log.read_text().splitlines()
+        log.unlink()
+        after = copy.deepcopy(instance.requests)
+        before = {name: Expected(name, is_there=None) for name in after}
+        known, seen = before if after != self._known else after, set[tuple[tuple[str, bytes], ...]]()
+        serials = Serials()
+        for line in ["", *lines]:
+            if line == ANSWERED:
+                known, seen = after, set()
+            elif line:
+                disk.happen(line)
+            for state in (disk.after_kill(), *disk.after_power_cut()):
+                if (fingerprint := tuple(sorted(state.items()))) not in seen:
+                    seen.add(fingerprint)
+                    self._survive(state, known, serials)
+
+    def _survive(self, state: Mapping[str, bytes], known: Mapping[str, Expected], serials: Serials) -> None:
+        lay_out(self._instance.root, FOLDERS, state)
+        self._instance.requests = copy.deepcopy(dict(known))
+        self._check(is_settled=False)
+        serials.check(self._instance.certs)
+        self._recover()
+        copy.deepcopy(serials).check(self._instance.certs)
+        self._wait_for_helpers()
+        self.counts["states"] += 1
 
     def _steps_of(self, live: Callable[[], None], begin: Callable[[], None] | None = None) -> list[tuple[str, int]]:
         """What an undisturbed daemon does: calls, each with how often it was seen so far."""
@@ -258,27 +302,26 @@ def _numbered(steps: list[str]) -> Iterator[tuple[str, int]]:
         yield step, seen[step]
 
 
-def _walk(root: Path, operation: Operation, helper: str, pairs: str) -> Counter[str]:
+def _walk(root: Path, operation: Operation, helper: str, how: str) -> Counter[str]:
     walk = Walk(root, operation, helper)
-    try:
-        if pairs:
-            walk.twice(all_pairs=pairs == "all")
-        else:
+    match how:
+        case "once":
             walk.once()
-    except BaseException as error:
-        error.add_note(f"last steps: {(root / 'trace').read_text().splitlines()[-3:]}")
-        raise
+        case "power-cut":
+            walk.without_power()
+        case _:
+            walk.twice(all_pairs=how == "twice")
     return walk.counts
 
 
 def run_operations(
-    root: Path, operations: tuple[Operation, ...], pairs: str
+    root: Path, operations: tuple[Operation, ...], how: str
 ) -> tuple[dict[str, Counter[str]], list[str]]:
     """Each operation in a process of its own; what was done, and what went wrong."""
     counts: dict[str, Counter[str]] = {}
     failures: list[str] = []
     with serving(root) as helper:
-        children = [_fork(root / operation.name, operation, helper, pairs) for operation in operations]
+        children = [_fork(root / operation.name, operation, helper, how) for operation in operations]
         for operation, pid in zip(operations, children, strict=True):
             os.waitpid(pid, 0)
             outcome = json.loads((root / operation.name / "result").read_text())
@@ -288,14 +331,14 @@ def run_operations(
     return counts, failures
 
 
-def _fork(root: Path, operation: Operation, helper: str, pairs: str) -> int:
+def _fork(root: Path, operation: Operation, helper: str, how: str) -> int:
     root.mkdir()
     pid = os.fork()
     if pid == 0:
         counts: Counter[str] = Counter()
         failure = ""
         try:
-            counts = _walk(root, operation, helper, pairs)
+            counts = _walk(root, operation, helper, how)
         except BaseException:
             failure = f"{operation.name}: {traceback.format_exc()}"
         (root / "result").write_text(json.dumps({"counts": counts, "failure": failure}))
@@ -308,11 +351,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--operation", action="append", choices=[operation.name for operation in OPERATIONS])
-    parser.add_argument("--twice", choices=("some", "all"), default="", help="kill the next daemon too")
+    parser.add_argument("--how", choices=("once", "some-twice", "twice", "power-cut"), default="once")
     options = parser.parse_args()
     chosen = tuple(each for each in OPERATIONS if not options.operation or each.name in options.operation)
+    options.directory.mkdir(exist_ok=True)
     begin = time.monotonic()
-    counts, failures = run_operations(options.directory, chosen, options.twice)
+    counts, failures = run_operations(options.directory, chosen, options.how)
     for failure in failures:
         print(failure, file=sys.stderr)
     print(json.dumps({"operations": counts, "seconds": round(time.monotonic() - begin), "losses": len(failures)}))

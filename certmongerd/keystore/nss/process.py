@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Mapping
+from contextlib import suppress
 from ctypes import byref, c_uint
 from typing import Final
 
@@ -117,6 +118,27 @@ def read_certificates(job: Job) -> Mapping[str, Value]:
     with opened(job.text("location"), job.text("token"), read_only=True) as database:
         found = [c.der.hex() for c in database.certificates() if c.nickname == job.text("nickname")]
         return {"certificates": list(found), "token": database.token}
+
+
+def survey(job: Job) -> Mapping[str, Value]:
+    """Keys and certificates of many nicknames; no keys when the PIN does not open the token."""
+    names = job.texts("key_nicknames"), job.texts("cert_nicknames"), job.texts("known_spkis")
+    if not is_there(job.text("location")):
+        return {"spkis": ["" for _ in names[0]], "certificates": ["" for _ in names[0]], "token": ""}
+    with opened(job.text("location"), job.text("token"), read_only=True) as database:
+        certificates = database.certificates()
+        keys: list[Key] | None = None
+        with suppress(KeyStoreError):
+            database.log_in(job.optional_text("pin"))
+            keys = database.private_keys()
+        spkis, encoded = [], []
+        for key_nickname, cert_nickname, known in zip(*names, strict=True):
+            key = None
+            if keys is not None:
+                key = _find_among(database, certificates, keys, key_nickname, bytes.fromhex(known))
+            spkis.append(key.spki.hex() if key else "")
+            encoded.append(" ".join(c.der.hex() for c in certificates if c.nickname == cert_nickname))
+        return {"spkis": spkis, "certificates": encoded, "token": database.token}
 
 
 def save_certificate(job: Job) -> Mapping[str, Value]:
@@ -266,11 +288,16 @@ def _find_key(database: Database, nickname: str, known_spki: bytes) -> Key | Non
 
     Of several the one whose public half is known, then one with a certificate.
     """
-    found: list[Key] = []
-    if nickname:
-        named = (certificate for certificate in database.certificates() if certificate.nickname == nickname)
-        found += [key for certificate in named if (key := database.key_for(certificate)) is not None]
-    found += [key for key in database.private_keys() if key.nickname == nickname]
+    certificates = database.certificates() if nickname else []
+    return _find_among(database, certificates, database.private_keys(), nickname, known_spki)
+
+
+def _find_among(
+    database: Database, certificates: list[Certificate], keys: list[Key], nickname: str, known_spki: bytes
+) -> Key | None:
+    named = [certificate for certificate in certificates if nickname and certificate.nickname == nickname]
+    found = [key for certificate in named if (key := database.key_for(certificate)) is not None]
+    found += [key for key in keys if key.nickname == nickname]
     known = [key for key in found if key.spki == known_spki]
     return next(iter(known or found), None)
 
@@ -301,6 +328,7 @@ def main() -> None:
         sign,
         decrypt,
         read_certificates,
+        survey,
         save_certificate,
         adopt_key,
         save_authorities,

@@ -1,6 +1,7 @@
 """Keys and certificates in NSS databases, through worker processes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,7 +40,7 @@ class NssKeyStore:
         )
         if answer["spki"] is None:
             return None
-        return _facts(storage, answer["spki"], answer["token"])
+        return key_facts_of(storage, answer["spki"], answer["token"])
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key, which stays in the database."""
@@ -69,7 +70,7 @@ class NssKeyStore:
             bits=wanted.bits,
             curve=wanted.curve,
         )
-        facts = _facts(storage, answer["spki"], answer["token"])
+        facts = key_facts_of(storage, answer["spki"], answer["token"])
         _set_ownership(storage, KEY_FILES)
         return Generated(facts=facts, marker=marker if answer["is_candidate"] else "")
 
@@ -106,12 +107,7 @@ class NssKeyStore:
         answer = WORKER.ask("read_certificates", storage.location, token=storage.token, nickname=storage.nickname)
         found = answer["certificates"]
         assert isinstance(found, list)
-        try:
-            certificates = [parse_der_certificate(bytes.fromhex(text)) for text in found]
-        except InvalidValue as exc:
-            raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
-        newest = max(certificates, key=_begin_of, default=None)
-        return to_pem(newest) if newest is not None else None
+        return newest_certificate(storage, found)
 
     def save_certificate(
         self,
@@ -214,7 +210,18 @@ def _set_ownership(storage: KeyStorage | CertStorage, names: tuple[str, ...]) ->
                 apply_ownership(place, storage.owner, storage.perms)
 
 
-def _facts(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
+def newest_certificate(storage: CertStorage, encoded: Sequence[str]) -> str | None:
+    """PEM of the newest of certificates in hexadecimal DER; None when there is none. Raises `KeyStoreError`."""
+    try:
+        certificates = [parse_der_certificate(bytes.fromhex(text)) for text in encoded]
+    except InvalidValue as exc:
+        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+    newest = max(certificates, key=_begin_of, default=None)
+    return to_pem(newest) if newest is not None else None
+
+
+def key_facts_of(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
+    """Facts of the key with a hexadecimal SubjectPublicKeyInfo. Raises `KeyStoreError`."""
     try:
         return public_key_facts(bytes.fromhex(str(spki)), str(token))
     except InvalidValue as exc:

@@ -19,6 +19,7 @@ import dns.update
 
 from certmonger_helpers.acme.dns01 import TxtRecord
 from certmonger_helpers.outcome import Unconfigured, Unreachable
+from certmongerd.store.secret_file import secret_file
 
 _LIMIT_S: Final = 20.0
 _TTL_S: Final = 60
@@ -93,7 +94,7 @@ class DnsUpdate:
 def read_tsig_key(path: str) -> dns.tsig.Key:
     """The key in a file that `tsig-keygen` wrote. Raises Unconfigured."""
     try:
-        text = Path(path).read_text(encoding="ascii")
+        text = Path(secret_file(path)).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as exc:
         reason = getattr(exc, "strerror", None) or "it is no text"
         raise Unconfigured(f"The TSIG key file {path} cannot be read: {reason}") from exc

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from certmonger_helpers.outcome import Unconfigured
 from certmonger_helpers.tls import TlsSettings
 from certmongerd.core.secret import Secret
+from certmongerd.store.secret_file import secret_file
 
 _PK12UTIL: Final = "pk12util"
 _LIMIT_S: Final = 60
@@ -48,7 +49,7 @@ def secret_of(value: str, file: str) -> Secret | None:
     if value or not file:
         return Secret(value) if value else None
     try:
-        with Path(file).open("rb") as stream:
+        with Path(secret_file(file)).open("rb") as stream:
             return Secret(stream.read(_MAX_PIN_BYTES).decode().split("\n")[0].rstrip("\r"))
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"

@@ -213,6 +213,32 @@ def test_a_local_ca_that_is_due_publishes_both_roots_from_the_start(make_daemon:
     verify(daemon, bundle, early, late)
 
 
+def test_ca_certificates_alone_that_cannot_be_stored_are_told_of_and_tried_again(daemon: DaemonUnderTest) -> None:
+    place = daemon.certs / "gone"
+    place.mkdir()
+    assert daemon.request("it", "-F", str(place / "ca.pem"), ca="corp").returncode == 0
+    assert daemon.stop() == 0
+    (place / "ca.pem").unlink()
+    place.rmdir()
+    state = next(path for path in (daemon.root / "requests").glob("[0-9]*"))
+    # As for a certificate that was there before it was tracked.
+    state.write_text(state.read_text().replace("state=MONITORING", "state=NEED_TO_SAVE_ONLY_CA_CERTS"))
+    daemon.start()
+    wait_until(lambda: daemon.listing("it")["stuck"] == "yes", daemon.log)
+    shown = daemon.listing("it")
+    assert shown["status"] == "MONITORING"
+    assert str(place) in shown["ca-error"]
+    assert (
+        "CA's certificates could not be stored 1 times in a row; again at" in daemon.getcert("why", "-i", "it").stdout
+    )
+    assert daemon.getcert("status", "-i", "it").returncode == 4
+    place.mkdir()
+    assert "being refreshed" in daemon.getcert("refresh", "-i", "it").stdout
+    wait_until(lambda: daemon.listing("it")["stuck"] == "no", daemon.log)
+    assert (place / "ca.pem").read_text().startswith(pem(ROOT))
+    assert "ca-error" not in daemon.listing("it")
+
+
 def test_a_place_that_cannot_be_written_is_told_of_by_the_ca_and_waited_for_by_the_request(
     daemon: DaemonUnderTest,
 ) -> None:

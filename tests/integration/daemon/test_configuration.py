@@ -151,3 +151,24 @@ def test_a_configuration_that_became_unreadable_changes_nothing(make_daemon: Mak
     assert "the settings stay as they are" in daemon.log.read_text()
     assert daemon.request("it", ca="SelfSign").returncode == 0
     assert public_key(daemon, "it") == (ec.EllipticCurvePublicKey, 256)
+
+
+def test_how_many_helpers_run_at_a_time_is_taken_over_while_the_daemon_runs(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon("[helpers]\nmax_simultaneous = 1\n")
+    daemon.start()
+    began = daemon.root / "began"
+    began.mkdir()
+    daemon.add_helper("slow", f'touch "{began}/$$"; while [ ! -e "{daemon.root}/go" ]; do sleep 0.1; done; exit 2')
+    for name in ("a", "b", "c"):
+        places = ("-f", daemon.certs / f"{name}.crt", "-k", daemon.certs / f"{name}.key")
+        assert daemon.getcert("request", "-I", name, "-c", "slow", "-G", "EC", *places).returncode == 0
+    for name in ("a", "b", "c"):
+        daemon.wait_for(name, "SUBMITTING")
+    wait_until(lambda: len(list(began.iterdir())) == 1)
+    daemon.configure("[helpers]\nmax_simultaneous = 2\n")
+    daemon.reload()
+    wait_until(lambda: len(list(began.iterdir())) == 2)
+    (daemon.root / "go").touch()
+    for name in ("a", "b", "c"):
+        daemon.wait_for(name, "CA_REJECTED")
+    assert len(list(began.iterdir())) == 3

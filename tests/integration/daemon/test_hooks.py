@@ -153,3 +153,30 @@ def test_a_cas_hooks_run_when_its_certificates_are_saved(make_daemon: MakeDaemon
         assert found["CERTMONGER_CA_NICKNAME"] == "corp"
         assert "CERTMONGER_REQUEST_NICKNAME" not in found
     assert ca_file.read_text().strip() == root.strip()
+
+
+def test_a_failing_command_of_a_ca_shows_until_it_works(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    assert daemon.request("it", ca="SelfSign").returncode == 0
+    root = (daemon.certs / "it.crt").read_text()
+    hook, works = make_hook(daemon, f"echo no such service; [ -e {daemon.root}/works ]"), daemon.root / "works"
+    helper, ca_file = daemon.root / "helper.sh", daemon.certs / "ca.pem"
+    helper.write_text(f"#!/bin/sh\n[ $CERTMONGER_OPERATION = FETCH-ROOTS ] || exit 6\necho root\necho '{root}'\n")
+    helper.chmod(0o755)
+    declared = daemon.root / "ca.yaml"
+    declared.write_text(f"cas:\n- name: corp\n  command: {helper}\n  ca-file: {ca_file}\n  after-command: {hook}\n")
+    assert daemon.getcert("apply", "-f", str(declared)).returncode == 0
+
+    def shown() -> str:
+        return daemon.getcert("list-cas", "-v", "-c", "corp").stdout
+
+    told = f'ca-error: The post-save command failed. "{hook}" ended with status 1: no such service'
+    wait_until(lambda: told in shown(), daemon.log)
+    assert ca_file.read_text().strip() == root.strip()
+    daemon.stop()
+    daemon.start()
+    wait_until(lambda: told in shown(), daemon.log)  # it is not forgotten that this has to be done
+    works.touch()
+    assert daemon.getcert("refresh-ca", "-c", "corp").returncode == 0
+    wait_until(lambda: "ca-error" not in shown(), daemon.log)

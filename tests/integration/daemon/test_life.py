@@ -57,6 +57,27 @@ def test_requests_survive_a_restart(make_daemon: MakeDaemon) -> None:
     assert daemon.getcert("list").stdout == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_does_not_make_a_ca_s_back_off_begin_anew(make_daemon: MakeDaemon, number: int) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    asked = daemon.root / "asked"
+    daemon.add_helper("busy", f'[ "$CERTMONGER_OPERATION" = IDENTIFY ] && exit 6; echo >> {asked}; echo 86000; exit 5')
+    names = [f"waits{number}" for number in range(4)]
+    for name in names:
+        files = ["-f", str(daemon.certs / f"{name}.crt"), "-k", str(daemon.certs / f"{name}.key")]
+        assert daemon.getcert("request", "-I", name, "-c", "busy", *files).returncode == 0
+        daemon.wait_for(name, "CA_WORKING")
+    before = len(asked.read_text())
+    daemon.stop(number)
+    daemon.socket.unlink(missing_ok=True)
+    daemon.start()
+    for name in names:
+        assert daemon.listing(name)["status"] == "CA_WORKING"
+        assert daemon.listing(name)["next attempt"].endswith(" (failed so far: 1)")
+    assert len(asked.read_text()) == before
+
+
 def test_an_enrolment_that_was_killed_is_completed_by_the_next_daemon(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon()
     daemon.start()

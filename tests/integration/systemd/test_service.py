@@ -164,6 +164,12 @@ def test_a_hook_ends_with_the_daemon_and_is_run_again_after_its_start(host: Syst
     assert len(host.read("/etc/runs").split()) == 2
 
 
+def test_the_daemons_end_is_no_trouble_with_the_bus(host: SystemdHost) -> None:
+    before = host.journal()
+    host.run("systemctl", "restart", "certmongerd.service")
+    assert "message bus was lost" not in host.journal().removeprefix(before)
+
+
 def test_other_peoples_helpers_run_as_root_outside_and_bundled_ones_inside(host: SystemdHost) -> None:
     script = (
         'case "$CERTMONGER_OPERATION" in SUBMIT) ;; *) exit 6 ;; esac\n'
@@ -181,3 +187,12 @@ def test_the_unit_and_the_drop_in_for_tokens_are_what_systemd_understands(host: 
     host.write("/etc/systemd/system/certmongerd.service.d/tpm.conf", Path(example).read_text())
     checked = host.run("systemd-analyze", "verify", "/etc/systemd/system/certmongerd.service")
     assert checked.stderr == ""
+
+
+def test_a_pin_can_be_a_credential_of_the_unit(host: SystemdHost) -> None:
+    host.write("/etc/web-pin", "pin of the unit\n", 0o600)
+    host.write("/etc/systemd/system/certmongerd.service.d/pin.conf", "[Service]\nLoadCredential=web-pin:/etc/web-pin\n")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "certmongerd.service")
+    assert "State MONITORING" in request(host, "pin", "-p", "credential:web-pin")
+    host.run("openssl", "pkey", "-in", "/etc/ssl/pin.key", "-passin", "pass:pin of the unit", "-noout")

@@ -19,6 +19,7 @@ from certmongerd.core.ca_machine import (
     FetchRefused,
     FetchUnsupported,
     GoOn,
+    HookFailed,
     HookOver,
     IllegalPhaseEvent,
     PhaseAction,
@@ -94,17 +95,18 @@ def events(phase: Phase) -> tuple[PhaseEvent, ...]:
         DataSaved(),
         DataNotSaved("read-only"),
         HookOver(),
+        HookFailed("why"),
     )
 
 
 LEGAL_ACTIONS: Final[dict[PhaseState, set[PhaseAction]]] = {
     P.NEED_TO_REFRESH: {PhaseAction.GO_ON, PhaseAction.REST},
     P.REFRESHING: {PhaseAction.FETCH},
-    P.NEED_TO_SAVE_DATA: {PhaseAction.GO_ON},
+    P.NEED_TO_SAVE_DATA: {PhaseAction.GO_ON, PhaseAction.REST},
     P.PRE_SAVE_DATA: {PhaseAction.RUN_PRE_SAVE},
     P.START_SAVING_DATA: {PhaseAction.GO_ON, PhaseAction.REST},
     P.SAVING_DATA: {PhaseAction.SAVE},
-    P.NEED_POST_SAVE_DATA: {PhaseAction.GO_ON},
+    P.NEED_POST_SAVE_DATA: {PhaseAction.GO_ON, PhaseAction.REST},
     P.POST_SAVE_DATA: {PhaseAction.RUN_POST_SAVE},
     P.SAVED_DATA: {PhaseAction.GO_ON},
     P.IDLE: {PhaseAction.REST},
@@ -221,11 +223,66 @@ def test_without_commands_saving_goes_straight_on() -> None:
     assert saved.record.state is P.SAVED_DATA
 
 
-def test_certificates_that_cannot_be_saved_are_tried_again_after_six_hours() -> None:
-    outcome = step_phase(FULL, Phase.CERTS, PhaseRecord(state=P.SAVING_DATA), DataNotSaved("read-only"), NOW)
-    assert (outcome.ca.error, outcome.delay) == ("read-only", timedelta(hours=6))
-    outcome = step_phase(outcome.ca, Phase.CERTS, outcome.record, Timer(), NOW)
-    assert (outcome.record.state, outcome.action) == (P.SAVING_DATA, PhaseAction.SAVE)
+def resting(state: PhaseState, event: PhaseEvent, times: int, refetch: timedelta | None = None) -> list[PhaseStep]:
+    """What comes of *event*, and of it again whenever it is time."""
+    ca = replace(FULL, pre_save=Hook(command="/bin/false"), post_save=Hook(command="/bin/false"), certs_to_save=True)
+    now = NOW
+    record = PhaseRecord(state=state, refetch_at=NOW + refetch if refetch is not None else None)
+    steps = []
+    for _ in range(times):
+        step = step_phase(ca, Phase.CERTS, record, event, now)
+        steps.append(step)
+        if step.delay is None:
+            break
+        now += step.delay
+        after = step_phase(step.ca, Phase.CERTS, step.record, Timer(), now)
+        ca, record = after.ca, after.record
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [(P.SAVING_DATA, DataNotSaved("why")), (P.POST_SAVE_DATA, HookFailed("why"))],
+)
+def test_saving_and_the_command_after_it_are_tried_again_less_and_less_often(
+    state: PhaseState, event: PhaseEvent
+) -> None:
+    steps = resting(state, event, 15)
+    minutes = [step.delay / timedelta(minutes=1) for step in steps if step.delay is not None]
+    assert minutes[:4] == [0.5, 1, 2, 4]
+    assert minutes[-3:] == [360, 360, 360]
+    assert {(step.ca.deployment_error, step.ca.trouble, step.ca.certs_to_save) for step in steps} == {
+        ("why", "old trouble; why", True)
+    }
+
+
+def test_certificates_are_saved_though_the_command_before_that_fails_and_it_stays_visible() -> None:
+    steps = resting(P.PRE_SAVE_DATA, HookFailed("why"), 15)
+    assert [step.delay for step in steps] == [timedelta(seconds=s) for s in (30, 60, 120)] + [None]
+    last = steps[-1]
+    assert last.record.state is P.START_SAVING_DATA
+    record = replace(last.record, state=P.SAVED_DATA)
+    done = step_phase(last.ca, Phase.CERTS, record, GoOn(), NOW)
+    assert (done.ca.deployment_error, done.ca.certs_to_save) == ("why", False)
+    ended = step_phase(done.ca, Phase.CERTS, replace(record, state=P.PRE_SAVE_DATA), HookOver(), NOW)
+    saved = step_phase(ended.ca, Phase.CERTS, replace(ended.record, state=P.SAVED_DATA), GoOn(), NOW)
+    assert saved.ca.deployment_error == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (P.PRE_SAVE_DATA, HookFailed("why")),
+        (P.SAVING_DATA, DataNotSaved("why")),
+        (P.POST_SAVE_DATA, HookFailed("why")),
+    ],
+)
+def test_a_command_that_fails_does_not_keep_newer_certificates_away(state: PhaseState, event: PhaseEvent) -> None:
+    steps = resting(state, event, 2, timedelta(seconds=80))
+    assert [(step.record.state is P.NEED_TO_REFRESH, step.delay) for step in steps] == [
+        (False, timedelta(seconds=30)),
+        (True, timedelta(seconds=50)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,17 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from fakes.request_world import NOW, World, monitored_world, new_request
+from fakes.request_world import NOW, World, monitored, monitored_world, new_request
 
 from certmongerd.core.deployment import Opening, Probe, parse_probe
-from certmongerd.core.effects import Idle, RunPostSave, RunPreSave, SaveCert, Submit, Wait
+from certmongerd.core.effects import Idle, Notify, RunPostSave, RunPreSave, SaveCaCerts, SaveCert, Submit, Wait
 from certmongerd.core.errors import FailureKind, InvalidValue
-from certmongerd.core.events import Begin, Failed, HookFailed, Refresh, Resubmit
+from certmongerd.core.events import Begin, Failed, HookEnded, HookFailed, Refresh, Resubmit
 from certmongerd.core.explain import explain
-from certmongerd.core.machine import durable_image
+from certmongerd.core.machine import durable_image, step
 from certmongerd.core.model import Deployment, Hook
 from certmongerd.core.states import State
+from certmongerd.store.requests import read_request, write_request
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 BROKEN = HookFailed("The post-save command failed.")
@@ -104,6 +105,60 @@ def test_a_place_that_cannot_be_written_is_tried_again_although_somebody_has_to_
     world.overrides = {}
     world.live(5 * MINUTE)
     assert (world.request.state, world.request.is_stuck) == (State.MONITORING, False)
+
+
+def without_ca_certs() -> World:
+    """A certificate that is watched, whose CA's certificates cannot be stored."""
+    world = World(request=replace(monitored(), state=State.NEED_TO_SAVE_ONLY_CA_CERTS))
+    world.overrides = {SaveCaCerts: Failed(FailureKind.OTHER, "No such directory.")}
+    world.happen(Begin())
+    return world
+
+
+def test_ca_certificates_that_cannot_be_stored_alone_are_recorded_shown_and_stored() -> None:
+    world = without_ca_certs()
+    request = world.request
+    assert (request.state, request.is_stuck, request.ca_error) == (State.MONITORING, True, "No such directory.")
+    stored, _ = read_request(write_request(durable_image(request)))
+    assert stored.deployment == request.deployment
+    facts = dict(explain(request, world.context()))
+    assert facts["deployment"].startswith("the CA's certificates could not be stored 1 times in a row; again at ")
+    assert "getcert refresh" in facts["advice"]
+
+
+def test_ca_certificates_alone_are_tried_again_less_and_less_often_and_people_are_told_once() -> None:
+    world = without_ca_certs()
+    world.live(2 * DAY)
+    delays = [later - earlier for earlier, later in pairwise(world.times_of(SaveCaCerts))]
+    assert delays[:4] == [MINUTE, 2 * MINUTE, 4 * MINUTE, 8 * MINUTE]
+    assert delays[-1] == timedelta(hours=6)
+    assert len(world.times_of(Notify)) == 1
+    world.overrides = {}
+    world.live(DAY)
+    assert (world.request.is_stuck, world.request.ca_error) == (False, "")
+    assert world.request.deployment == Deployment()
+
+
+def test_a_certificate_is_renewed_however_long_its_ca_s_certificates_cannot_be_stored_alone() -> None:
+    world = without_ca_certs()
+    world.live(330 * DAY)
+    assert world.request.deployment.ca_certs_failures > 100
+    world.live(20 * DAY)
+    assert world.times_of(Submit)
+
+
+def test_a_refresh_tries_ca_certificates_at_once() -> None:
+    world = without_ca_certs()
+    world.overrides = {}
+    world.happen(Refresh())
+    assert (world.request.state, world.request.is_stuck) == (State.MONITORING, False)
+
+
+def test_a_command_that_works_again_does_not_hide_ca_certificates_that_are_missing() -> None:
+    deployment = Deployment(ca_certs_error="No such directory.", ca_certs_failures=1, ca_certs_retry_at=NOW + DAY)
+    world = World(request=replace(monitored(), state=State.POST_SAVED_CERT, deployment=deployment))
+    world.request = step(world.request, HookEnded(), world.context()).request
+    assert world.request.ca_error == "No such directory."
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from certmongerd.core.states import State
 def test_a_copy_is_what_the_constructor_would_make() -> None:
     for request in requests():
         changed = replace(request, state=State.NEED_CSR, attempts=3, csr="x")
-        assert changed == dataclasses.replace(request, state=State.NEED_CSR, csr="x")
+        assert changed == dataclasses.replace(request, state=State.NEED_CSR, attempts=3, csr="x")
         assert changed.attempts == 3
         assert request == replace(request)
         assert hash(changed) == hash(dataclasses.replace(changed))

@@ -65,6 +65,8 @@ def essence(request: Request) -> Request:
         last_need_notify_check=None,
         last_need_enroll_check=None,
         next_attempt=None,
+        attempts=0,
+        demands=0,
     )
 
 

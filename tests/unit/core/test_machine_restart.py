@@ -1,16 +1,29 @@
 """Where requests go on after a restart of the daemon, and what they take over from the disk."""
 
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 import pytest
 from fakes.request_events import CONTEXTS, KEY_READ, requests
 from fakes.request_world import NOW, facts, monitored, with_candidate
 
-from certmongerd.core.events import Begin, CertRead, KeyRead
-from certmongerd.core.machine import RESTART_STATE, adopt_certificate, adopt_key, durable_image, step
+from certmongerd.core.effects import Wait
+from certmongerd.core.events import Begin, CertRead, KeyRead, Resubmit
+from certmongerd.core.ids import Nickname
+from certmongerd.core.machine import (
+    RESTART_STATE,
+    WAITING_FOR_CA,
+    adopt_certificate,
+    adopt_key,
+    durable_image,
+    step,
+)
 from certmongerd.core.model import KeyAlgorithm
 from certmongerd.core.states import State
+from certmongerd.core.step import Policy
+from certmongerd.store.requests import read_request, write_request
 
 S = State
 
@@ -59,11 +72,51 @@ def test_a_restart_changes_nothing_but_the_state_and_a_second_one_nothing_at_all
     for kind in requests():
         request = replace(kind, state=state)
         image = durable_image(request)
-        assert image == replace(request, state=RESTART_STATE[state])
+        assert image == (request if state in WAITING_FOR_CA else replace(request, state=RESTART_STATE[state]))
         assert durable_image(image) == image
-        outcome = step(request, Begin(), CONTEXTS[0])
-        assert outcome.request == image
-        assert step(image, Begin(), CONTEXTS[0]).request == image
+        begun = step(request, Begin(), CONTEXTS[0]).request
+        assert begun == replace(request, state=RESTART_STATE[state])
+        assert step(begun, Begin(), CONTEXTS[0]).request == begun
+        assert step(image, Begin(with_daemon=True), CONTEXTS[0]).request == begun
+
+
+SPREAD: Final = replace(CONTEXTS[0], policy=Policy(spread_seed="host"))
+
+
+@pytest.mark.parametrize("state", [State.CA_UNREACHABLE, State.CA_WORKING, State.CA_UNCONFIGURED])
+def test_who_waits_for_its_ca_goes_on_waiting_after_a_restart_and_failures_are_not_forgotten(state: State) -> None:
+    now = SPREAD.now
+    waiting = replace(monitored(), state=state, attempts=7, demands=2, next_attempt=now + timedelta(minutes=1))
+    stored, complaints = read_request(write_request(durable_image(waiting)))
+    assert not complaints
+    assert (stored.state, stored.attempts, stored.demands) == (state, 7, 2)
+    begun = step(stored, Begin(with_daemon=True), SPREAD)
+    assert (begun.request.state, begun.request.attempts) == (state, 7)
+    assert begun.request.next_attempt is not None
+    assert now < begun.request.next_attempt <= now + timedelta(minutes=1)
+    # What somebody changes, or asks for, is tried at once.
+    assert step(begun.request, Begin(), SPREAD).request.state is State.HAVE_CSR
+    assert step(begun.request, Resubmit(), SPREAD).request.attempts == 0
+
+
+def test_a_start_of_the_daemon_spreads_what_waits_for_a_ca_over_an_hour_at_most() -> None:
+    now = SPREAD.now
+    far = now + timedelta(days=4000)  # the clock was set back
+    kinds = [replace(monitored(), id=Nickname(f"r{number}"), state=State.CA_UNREACHABLE) for number in range(600)]
+    delays = []
+    for kind in kinds:
+        begun = step(replace(kind, next_attempt=far), Begin(with_daemon=True), SPREAD).request
+        assert begun.next_attempt is not None
+        delays.append(begun.next_attempt - now)
+    assert max(delays) <= timedelta(hours=1)
+    minutes = Counter(delay // timedelta(minutes=1) for delay in delays)
+    assert max(minutes.values()) < 30
+    assert len(minutes) == 60
+
+
+def test_what_was_due_while_the_daemon_did_not_run_is_tried_at_its_start() -> None:
+    past = replace(monitored(), state=State.CA_UNREACHABLE, next_attempt=SPREAD.now - timedelta(days=1))
+    assert step(past, Begin(with_daemon=True), SPREAD).action == Wait(timedelta(0))
 
 
 def test_a_key_found_at_start_up_replaces_what_was_recorded() -> None:

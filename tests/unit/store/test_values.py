@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from certmongerd.core.model import CaType, KeyAlgorithm
 from certmongerd.store import values
-from certmongerd.store.values import Malformed, read_boolean, read_integer, read_list, read_mode, read_time, write_list
+from certmongerd.store.values import (
+    Malformed,
+    read_boolean,
+    read_count,
+    read_integer,
+    read_list,
+    read_mode,
+    read_time,
+    write_list,
+)
 
 
 @given(st.lists(store_values.some_text).map(tuple))
@@ -158,3 +167,8 @@ def test_a_default_ca_is_written_so_that_certmonger_does_not_abort_on_it() -> No
         assert int(text) & 1 == 0  # all that fits into certmonger's one-bit field
     assert values.DEFAULT_FLAG.read(values.DEFAULT_FLAG.write(True)) is True
     assert values.DEFAULT_FLAG.read(values.DEFAULT_FLAG.write(False)) is False
+
+
+@pytest.mark.parametrize(("text", "number"), [("7", 7), ("-3", 0), ("999999999999999999", 2**31 - 1)])
+def test_a_count_is_one_that_fits_on_the_bus(text: str, number: int) -> None:
+    assert read_count(text) == number

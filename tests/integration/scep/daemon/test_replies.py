@@ -130,3 +130,11 @@ def test_a_failure_is_a_rejection_in_words(rig: ScepRig, code: str | None) -> No
     assert shown["status"] == "CA_REJECTED"
     assert "ask the desk about it" in shown["ca-error"]
     assert len(shown["ca-error"]) < 400
+
+
+def test_a_challenge_password_that_the_server_repeats_is_not_shown(rig: ScepRig) -> None:
+    plan = ReplyPlan(status="2", fail_info="2", fail_info_text='the challenge "open sesame 7" is wrong')
+    shown = rig.enrol("repeats", Scenario(authority=AUTHORITY, plans=[plan]), "-L", "open sesame 7")
+    assert shown["status"] == "CA_REJECTED"
+    assert 'the challenge "…" is wrong' in shown["ca-error"]
+    assert "open sesame" not in rig.daemon.log.read_text()
