@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from certmonger_helpers.ipa import rpc
 from certmonger_helpers.ipa.directory import Directory
-from certmonger_helpers.ipa.discovery import first_answer
+from certmonger_helpers.ipa.discovery import first_answer, load_resolver
 from certmonger_helpers.ipa.server import Login, Password, call
 from certmonger_helpers.ipa.settings import (
     DEFAULT_CA_FILE,
@@ -23,6 +23,7 @@ from certmonger_helpers.ipa.settings import (
     read_config,
 )
 from certmonger_helpers.kerberos.client import Identity, from_cache, from_keytab
+from certmonger_helpers.privileges import can_give_up, entrust, give_up
 from certmonger_helpers.protocol import (
     Helper,
     HelperError,
@@ -120,6 +121,7 @@ def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
         return rpc.ca_certificates(await call(client, url, rpc.ca_show_call(), login), url)
 
     with tempfile.TemporaryDirectory(prefix="ipa-") as folder, _login(options, cache=f"FILE:{folder}/cache") as login:
+        entrust(Path(folder))
         realm = login.realm if isinstance(login, Identity) else ""
         failure: HelperError | None = None
         certificates: tuple[str, ...] = ()
@@ -155,7 +157,12 @@ def _ask_servers(
     def ask(client: HttpClient) -> Awaitable[_Result]:
         return first_answer(settings, lambda url: send(client, url, login))
 
-    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits())
+    def prepare() -> None:
+        if settings.domain and can_give_up():
+            load_resolver()
+        give_up()
+
+    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits(), prepare=prepare)
 
 
 @contextmanager
@@ -165,7 +172,7 @@ def _login(options: argparse.Namespace, *, cache: str = "") -> Iterator[Login]:
         yield Password(options.uid, _password(options))
         return
     if options.use_ccache_creds:
-        source = from_cache()
+        source = from_cache(cache=cache)
     else:
         source = from_keytab(options.keytab, options.submitter_principal, cache=cache)
     with source as identity:

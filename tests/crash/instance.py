@@ -6,13 +6,16 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
 from crash.fault import Trouble, arm
+from crash.helpers import Commands
+from crash.invariants import PIN
 
 from certmongerd import app
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
@@ -29,6 +32,16 @@ from getcert.errors import CommandFailed
 MOST_REQUESTS: Final = 6
 ANSWER_LIMIT_S: Final = 30.0
 SETTLE_LIMIT_S: Final = 120.0
+
+
+HELPER_KILLED: Final = "helper was ended by signal 9"
+
+
+def _environment(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # it has ended, or is the kernel's
+        return b""
 
 
 class Unanswered(Exception):
@@ -52,6 +65,8 @@ class Instance:
     random: random.Random
     config: str = "[renewal]\nspread = no\n"
     """Without a spread, what waited for a CA is submitted when the next daemon starts."""
+    kinds: Mapping[str, float] = field(default_factory=lambda: {"SelfSign": 5, "local": 3, "pin": 1, "scep": 1})
+    """What is asked for, see `add`, and how often."""
     requests: dict[str, Expected] = field(default_factory=dict)
     pid: int = 0
     daemons: list[int] = field(default_factory=list)
@@ -60,7 +75,7 @@ class Instance:
     _count: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("config", "requests", "cas", "local", "tmp", "certs"):
+        for name in ("config", "requests", "cas", "local", "tmp", "certs", "database"):
             (self.root / name).mkdir(parents=True)
         (self.root / "config" / "certmonger.conf").write_text(self.config)
         self.repository = Repository(self.root / "requests", self.root / "cas")
@@ -69,10 +84,17 @@ class Instance:
     def certs(self) -> Path:
         return self.root / "certs"
 
-    def add_cas(self, helper: str) -> None:
-        """The CA `local`, asked with the command *helper*; and those that daemons have, lest each start asks theirs."""
-        for name in ("local", "IPA", "dogtag-ipa-renew-agent"):
-            self.repository.create_ca(Ca(id=CaName(name), external_helper=helper), datetime.now(UTC))
+    @property
+    def database(self) -> Path:
+        """Of NSS."""
+        return self.root / "database"
+
+    def add_cas(self, helpers: Commands) -> None:
+        """The CAs `local` and `scep`; and those that daemons have, with nothing that each start would have to run."""
+        nothing = dict.fromkeys(("IPA", "dogtag-ipa-renew-agent"), "/nowhere/helper")
+        commands = {"local": helpers.local, "scep": helpers.scep, **nothing}
+        for name, command in commands.items():
+            self.repository.create_ca(Ca(id=CaName(name), external_helper=command), datetime.now(UTC))
 
     # The daemon.
 
@@ -186,12 +208,14 @@ class Instance:
             self._add()
             return
         chosen = self.random.choice(known)
-        match self.random.choices(("rekey", "resubmit", "modify", "remove"), (4, 3, 2, 1))[0]:
+        match self.random.choices(("rekey", "resubmit", "modify", "remove", "kill a helper"), (8, 6, 4, 2, 1))[0]:
             case "remove":
                 self.remove(chosen.nickname)
             case "modify":
                 self.modify(chosen.nickname, f"host{self._count}.example.org")
                 self.command(chosen.nickname, "resubmit")
+            case "kill a helper":
+                self.kill_helper()
             case command:
                 self.command(chosen.nickname, command)
 
@@ -214,28 +238,55 @@ class Instance:
         assert removed is True
         self.requests[nickname].is_there = False
 
+    def kill_helper(self) -> None:
+        """SIGKILL for something that the daemon has started and that still runs, if there is anything."""
+        if running := [pid for pid in self.helpers() if pid != self.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(self.random.choice(running), signal.SIGKILL)
+
+    def helpers(self) -> list[int]:
+        """Processes that daemons of this instance have started."""
+        mark = f"CERTMONGER_LOCAL_CA_DIR={self.root}/".encode()
+        return [int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and mark in _environment(pid)]
+
     def _path(self, nickname: str) -> str:
         return self.listed()[nickname].path
 
     def _add(self) -> None:
         self._count += 1
-        ca = self.random.choices(("SelfSign", "local"), (2, 1))[0]
-        self.add(f"r{self._count}", ca, is_rsa=self.random.random() < 0.1)
+        kind = self.random.choices(tuple(self.kinds), tuple(self.kinds.values()))[0]
+        self.add(f"r{self._count}", kind, is_rsa=self.random.random() < 0.1)
 
-    def add(self, nickname: str, ca: str, *, is_rsa: bool = False) -> None:
-        """Ask for a certificate. Raises Unanswered."""
+    def add(self, name: str, kind: str, *, is_rsa: bool = False) -> None:
+        """Ask for a certificate: *kind* is a CA, or `pin` or `nss` for another place than a plain file.
+
+        A letter in the nickname, after *name*, tells of them and of SCEP. Raises Unanswered.
+        """
+        nickname = name + {"pin": "p", "nss": "n", "scep": "s"}.get(kind, "")
+        ca = kind if kind in ("local", "scep", "waiting") else "SelfSign"
+        is_rsa = is_rsa or kind == "scep"
+        place = {
+            "KEY_STORAGE": Variant("s", "FILE"),
+            "KEY_LOCATION": Variant("s", str(self.certs / f"{nickname}.key")),
+            "CERT_STORAGE": Variant("s", "FILE"),
+            "CERT_LOCATION": Variant("s", str(self.certs / f"{nickname}.crt")),
+        }
+        if kind == "pin":
+            place["KEY_PIN"] = Variant("s", PIN.decode())
+        if kind == "nss":
+            for what in ("KEY", "CERT"):
+                place[f"{what}_STORAGE"] = Variant("s", "NSSDB")
+                place[f"{what}_LOCATION"] = Variant("s", str(self.database))
+                place[f"{what}_NICKNAME"] = Variant("s", nickname)
         expected = self.requests[nickname] = Expected(nickname)
 
         def add(client: Client) -> object:
             values = {
                 "NICKNAME": Variant("s", nickname),
                 "CA": Variant("o", client.find_ca(ca).path),
-                "KEY_STORAGE": Variant("s", "FILE"),
-                "KEY_LOCATION": Variant("s", str(self.certs / f"{nickname}.key")),
+                **place,
                 "KEY_TYPE": Variant("s", "RSA" if is_rsa else "EC"),
                 "KEY_SIZE": Variant("x", 1024 if is_rsa else 256),
-                "CERT_STORAGE": Variant("s", "FILE"),
-                "CERT_LOCATION": Variant("s", str(self.certs / f"{nickname}.crt")),
                 "SUBJECT": Variant("s", f"CN={nickname}"),
                 "ROOT_CERT_FILES": Variant("as", [str(self.certs / "ca.pem")]),
             }
@@ -259,6 +310,9 @@ class Instance:
         while missing:
             listed = self.listed()
             missing -= {name for name, entry in listed.items() if entry.status == state}
+            for name, entry in listed.items():
+                if entry.status == "NEED_GUIDANCE" and HELPER_KILLED in entry.properties.text("ca-error"):
+                    self.command(name, "resubmit")  # as it says, somebody has to look
             if missing and time.monotonic() > deadline:
                 log = (self.root / "log").read_text()[-6000:]
                 stuck = [(name, listed[name].status, listed[name].properties.text("ca-error")) for name in missing]

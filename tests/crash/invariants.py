@@ -1,11 +1,14 @@
 """What has to be true of the files whenever no daemon runs, and what once everything has settled."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from nss_database import NssDatabase
 
 from certmongerd.keystore.replacing import staged_name
 from certmongerd.store.repository import Repository
@@ -13,8 +16,12 @@ from certmongerd.store.repository import Repository
 _CANDIDATE = re.compile(r".+\.key\..{8}\.key")
 
 
+PIN: Final = b"of the keys whose names end in p"
+
+
 def spki_of_key(path: Path) -> bytes:
-    key = load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
+    pin = PIN if path.stem.endswith("p") else None
+    key = load_pem_private_key(path.read_bytes(), pin, unsafe_skip_rsa_key_validation=True)
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -58,6 +65,19 @@ def leftovers(root: Path, *, with_candidates: bool = True) -> list[str]:
             if is_temporary or (with_candidates and _CANDIDATE.fullmatch(path.name)):
                 found.append(f"{folder}/{path.name}")
     return found
+
+
+def check_database(directory: Path, requests: Collection[str]) -> None:
+    """Each certificate of *requests* is there once with its key; no other key is, but of requests that are gone."""
+    if not any(directory.iterdir()):
+        return
+    database = NssDatabase(directory)
+    certificates, keys = database.certificates(), [name for _, name in database.private_keys()]
+    for name in requests:
+        assert certificates.count((name, "u,u,u")) == 1, (name, certificates)
+        assert keys.count(name) == 1, (name, keys)
+    strangers = [name for name in keys if not re.fullmatch(r"r[0-9]+n", name)]
+    assert not strangers, f"keys that nobody knows: {strangers}"
 
 
 @dataclass

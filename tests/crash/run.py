@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from crash.fault import Fault, Moment
+from crash.helpers import Commands, serving
 from crash.instance import Instance, Unanswered
-from crash.invariants import Serials, check_pairs, leftovers, tracked
-from crash.local_helper import serving
+from crash.invariants import Serials, check_database, check_pairs, leftovers, tracked
 
 SETTLE_EVERY: Final = 25
 LIFE_LIMIT_S: Final = 1.0
@@ -30,10 +30,12 @@ _MOST_CALLS: Final = 400
 ORPHAN_LIMIT_S: Final = 30.0
 
 
-def run_instance(root: Path, kills: int, seed: int, helper: str) -> Counter[str]:
+def run_instance(root: Path, kills: int, seed: int, helpers: Commands, *, in_databases: bool) -> Counter[str]:
     """*kills* daemons on one set of directories; what happened, by name."""
     instance = Instance(root, random.Random(seed))
-    instance.add_cas(helper)
+    if in_databases:
+        instance.kinds = {"nss": 3, "SelfSign": 1}
+    instance.add_cas(helpers)
     serials = Serials()
     counts: Counter[str] = Counter()
     for number in range(1, kills + 1):
@@ -42,8 +44,12 @@ def run_instance(root: Path, kills: int, seed: int, helper: str) -> Counter[str]
         instance.compare(tracked(instance.repository))
         check_pairs(instance.certs, is_settled=is_settling)
         serials.check(instance.certs)
+        if is_settling:
+            check_database(instance.database, [name for name in tracked(instance.repository) if name.endswith("n")])
     counts["requests"] = len(instance.requests)
     counts["serials"] = len(serials.seen)
+    for letter, kind in (("p", "with a PIN"), ("n", "in a database"), ("s", "over SCEP")):
+        counts[kind] = sum(name.endswith(letter) for name in instance.requests)
     wait_for_orphans(instance)
     return counts
 
@@ -112,14 +118,19 @@ def _session(pid: int) -> int:
         return 0
 
 
-def run_instances(root: Path, kills: int, seed: int, instances: int) -> tuple[Counter[str], list[str]]:
+def run_instances(
+    root: Path, kills: int, seed: int, instances: int, *, in_databases: bool
+) -> tuple[Counter[str], list[str]]:
     """Several instances at a time, each in a process of its own; the sum, and what went wrong."""
     gc.collect()
     gc.freeze()
     counts: Counter[str] = Counter()
     failures: list[str] = []
-    with serving(root) as helper:
-        children = [_fork_instance(root, kills // instances, seed + number, helper) for number in range(instances)]
+    with serving(root) as helpers:
+        children = [
+            _fork_instance(root, kills // instances, seed + number, helpers, in_databases=in_databases)
+            for number in range(instances)
+        ]
         for pid, result in children:
             os.waitpid(pid, 0)
             outcome = json.loads(result.read_text())
@@ -129,14 +140,14 @@ def run_instances(root: Path, kills: int, seed: int, instances: int) -> tuple[Co
     return counts, failures
 
 
-def _fork_instance(root: Path, kills: int, seed: int, helper: str) -> tuple[int, Path]:
+def _fork_instance(root: Path, kills: int, seed: int, helpers: Commands, *, in_databases: bool) -> tuple[int, Path]:
     result = root / f"result{seed}"
     pid = os.fork()
     if pid == 0:
         counts: Counter[str] = Counter()
         failure = ""
         try:
-            counts = run_instance(root / f"instance{seed}", kills, seed, helper)
+            counts = run_instance(root / f"instance{seed}", kills, seed, helpers, in_databases=in_databases)
         except BaseException:
             failure = f"seed {seed}: {traceback.format_exc()}"
         result.write_text(json.dumps({"counts": counts, "failure": failure}))
@@ -151,10 +162,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--seed", type=int, default=int(datetime.now().timestamp()))  # noqa: DTZ005  # only a number
+    parser.add_argument("--databases", action="store_true", help="most keys and certificates are in an NSS database")
     options = parser.parse_args()
     options.directory.mkdir(exist_ok=True)
     begin = time.monotonic()
-    counts, failures = run_instances(options.directory, options.kills, options.seed, options.instances)
+    counts, failures = run_instances(
+        options.directory, options.kills, options.seed, options.instances, in_databases=options.databases
+    )
     for failure in failures:
         print(failure, file=sys.stderr)
     counts["seconds"] = round(time.monotonic() - begin)

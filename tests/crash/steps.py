@@ -26,9 +26,9 @@ from typing import Final
 
 from crash.disk import Disk, content_of, lay_out
 from crash.fault import Recording, Steps
+from crash.helpers import Commands, serving
 from crash.instance import Expected, Instance, Unanswered
 from crash.invariants import Serials, check_pairs, leftovers, tracked
-from crash.local_helper import serving
 
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca
@@ -81,7 +81,7 @@ OPERATIONS: Final = (
 class Walk:
     """One operation, again and again from the same beginning."""
 
-    def __init__(self, root: Path, operation: Operation, helper: str) -> None:
+    def __init__(self, root: Path, operation: Operation, helper: Commands) -> None:
         self._operation = operation
         self._gate = root / "gate"
         self._trace = root / "trace"
@@ -89,7 +89,7 @@ class Walk:
         self._instance = Instance(root / "instance", random.Random(0))
         self._instance.add_cas(helper)
         waiting = root / "waiting"
-        waiting.write_text(_WAITING_CA.format(gate=self._gate, helper=helper))
+        waiting.write_text(_WAITING_CA.format(gate=self._gate, helper=helper.local))
         waiting.chmod(0o755)
         self._instance.repository.create_ca(Ca(id=CaName("waiting"), external_helper=str(waiting)), datetime.now(UTC))
         self.counts: Counter[str] = Counter()
@@ -127,9 +127,8 @@ class Walk:
 
     def _wait_for_helpers(self) -> None:
         """What killed daemons had started ends by itself, and must not write into the next one's files."""
-        mark = f"CERTMONGER_LOCAL_CA_DIR={self._instance.root}/".encode()
         deadline = time.monotonic() + ORPHAN_LIMIT_S
-        while any(mark in _environment(pid) for pid in os.listdir("/proc") if pid.isdecimal()):
+        while self._instance.helpers():
             assert time.monotonic() < deadline, "helpers of killed daemons go on"
             time.sleep(0.05)
 
@@ -167,6 +166,10 @@ class Walk:
                 if self._kill_at(second, self._recovering, begin=lambda: None, attempts=1):
                     self._recover()
             shutil.rmtree(halfway)
+
+    def undisturbed(self) -> None:
+        """Kill nobody before the end; the steps are in the file `trace`."""
+        self.counts["steps"] = len(self._steps_of(self._live))
 
     def without_power(self) -> None:
         """Start a daemon on each state that the disk may be in when the power goes during the operation."""
@@ -284,13 +287,6 @@ class Walk:
         Serials().check(instance.certs)
 
 
-def _environment(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:  # it has ended, or is the kernel's
-        return b""
-
-
 def _copy(source: Path, destination: Path) -> None:
     shutil.copytree(source, destination, ignore=lambda folder, names: {"socket"} & set(names))
 
@@ -302,11 +298,13 @@ def _numbered(steps: list[str]) -> Iterator[tuple[str, int]]:
         yield step, seen[step]
 
 
-def _walk(root: Path, operation: Operation, helper: str, how: str) -> Counter[str]:
+def _walk(root: Path, operation: Operation, helper: Commands, how: str) -> Counter[str]:
     walk = Walk(root, operation, helper)
     match how:
         case "once":
             walk.once()
+        case "undisturbed":
+            walk.undisturbed()
         case "power-cut":
             walk.without_power()
         case _:
@@ -331,7 +329,7 @@ def run_operations(
     return counts, failures
 
 
-def _fork(root: Path, operation: Operation, helper: str, how: str) -> int:
+def _fork(root: Path, operation: Operation, helper: Commands, how: str) -> int:
     root.mkdir()
     pid = os.fork()
     if pid == 0:
@@ -351,7 +349,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--operation", action="append", choices=[operation.name for operation in OPERATIONS])
-    parser.add_argument("--how", choices=("once", "some-twice", "twice", "power-cut"), default="once")
+    parser.add_argument("--how", choices=("once", "undisturbed", "some-twice", "twice", "power-cut"), default="once")
     options = parser.parse_args()
     chosen = tuple(each for each in OPERATIONS if not options.operation or each.name in options.operation)
     options.directory.mkdir(exist_ok=True)

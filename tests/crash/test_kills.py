@@ -9,17 +9,28 @@ from pathlib import Path
 from crash.run import SETTLE_EVERY
 
 KILLS = 1000
+KILLS_WITH_DATABASES = 100
 TESTS = Path(__file__).parents[1]
 
 
-def test_nothing_is_lost_by_a_thousand_kills(tmp_path: Path) -> None:
+def kill(directory: Path, kills: int, *options: str) -> dict[str, int]:
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    command = [sys.executable, "-m", "crash.run", str(tmp_path), "--kills", str(KILLS)]
+    command = [sys.executable, "-m", "crash.run", str(directory), "--kills", str(kills), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)
+    counts: dict[str, int] = json.loads(done.stdout)
     assert counts["losses"] == 0
-    assert counts["killed at any moment"] + counts["killed in a call that writes"] == KILLS
+    assert counts["killed at any moment"] + counts["killed in a call that writes"] == kills
+    assert counts["settled"] == kills // SETTLE_EVERY
+    return counts
+
+
+def test_nothing_is_lost_by_a_thousand_kills(tmp_path: Path) -> None:
+    counts = kill(tmp_path, KILLS)
     assert counts["killed in a call that writes"] > KILLS // 3
-    assert counts["settled"] == KILLS // SETTLE_EVERY
-    assert counts["serials"] > 0
+    assert min(counts[kind] for kind in ("serials", "with a PIN", "over SCEP")) > 0
+
+
+def test_nothing_is_lost_when_keys_and_certificates_are_in_databases(tmp_path: Path) -> None:
+    counts = kill(tmp_path, KILLS_WITH_DATABASES, "--databases")
+    assert counts["in a database"] > counts["requests"] // 2

@@ -38,6 +38,13 @@ def test_nothing_is_lost_when_the_power_goes(tmp_path: Path) -> None:
     assert counts["rekey"]["states"] > 40
 
 
+def test_an_enrolment_writes_its_state_a_few_times(tmp_path: Path) -> None:
+    # certmonger writes it some thirty times.
+    walk(tmp_path, "undisturbed", "request")
+    steps = (tmp_path / "request" / "trace").read_text().splitlines()
+    assert 0 < sum(step.startswith(("rename requests/", "link requests/")) for step in steps) <= 6
+
+
 def happened(*lines: str) -> Disk:
     disk = Disk({"certs/a": b"old"})
     for line in lines:

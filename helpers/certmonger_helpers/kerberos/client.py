@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from certmonger_helpers.kerberos.cache import copy_of_default_cache
 from certmonger_helpers.kerberos.gssapi import KRB5, Credentials, GssError
 from certmonger_helpers.kerberos.keytab import default_keytab, unreadable_reason
 from certmonger_helpers.outcome import Unconfigured, Unreachable
+from certmonger_helpers.privileges import can_give_up
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ def from_keytab(keytab: str, principal: str, *, cache: str = "") -> Iterator[Ide
         with Credentials(
             mechanism=KRB5, principal=principal, service="" if principal else "host", store=store
         ) as credentials:
-            identity = Identity(credentials.principal(), store)
+            # The tickets are there now; the keytab is not looked at again, and can be out of reach.
+            identity = Identity(credentials.principal(), {"ccache": store["ccache"]})
             _log.info("authenticating as %s", identity.principal)
             yield identity
     except GssError as exc:
@@ -64,11 +67,15 @@ def from_keytab(keytab: str, principal: str, *, cache: str = "") -> Iterator[Ide
 
 
 @contextmanager
-def from_cache() -> Iterator[Identity]:
-    """The tickets of the default cache. Raises Unreachable when there are none that are valid."""
+def from_cache(*, cache: str = "") -> Iterator[Identity]:
+    """The tickets of the default cache, out of reach later for a process that gives up what root has, so copied.
+
+    The copy is in memory, or *cache* as for `from_keytab`. Raises Unreachable when there are none that are valid.
+    """
     try:
         with Credentials(mechanism=KRB5, store={}) as credentials:
-            identity = Identity(credentials.principal(), {})
+            principal = credentials.principal()
+            identity = Identity(principal, {"ccache": copy_of_default_cache(cache)} if can_give_up() else {})
             _log.info("authenticating as %s", identity.principal)
             yield identity
     except GssError as exc:

@@ -89,6 +89,11 @@ def test_a_read_only_place_for_certificates_is_named_and_the_old_pair_stays(daem
     assert "Read-only file system" in shown["ca-error"]
     assert str(daemon.certs / "web.crt") in shown["ca-error"]
     assert before == ((daemon.certs / "web.crt").read_bytes(), (daemon.certs / "web.key").read_bytes())
+    elsewhere = daemon.root / "elsewhere"
+    elsewhere.mkdir()
+    files = ["-f", str(elsewhere / "other.crt"), "-k", str(elsewhere / "other.key")]
+    # A request that waits for somebody holds nobody else up.
+    assert daemon.getcert("request", "-I", "other", "-c", "SelfSign", *files, "-w").returncode == 0
     daemon.trouble.unlink()
     assert daemon.getcert("resubmit", "-i", "web", "-w").returncode == 0
     assert (daemon.certs / "web.crt").read_bytes() != before[0]
