@@ -73,7 +73,7 @@ def test_what_was_staged_works_in_its_place(places: tuple[Path, Path]) -> None:
     version = subprocess.run(
         [stage / NAMES / "certmonger-session", "-v"], capture_output=True, text=True, timeout=60, check=True
     )
-    assert version.stdout.startswith("certmongerd ")
+    assert "(certmongerd " in version.stdout
 
 
 def test_a_place_that_is_no_path_is_refused(tmp_path: Path) -> None:
