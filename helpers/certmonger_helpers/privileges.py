@@ -47,6 +47,8 @@ def give_up(*, keeps_ports: bool = False) -> None:
     if not can_give_up():
         return
     user = service_user()
+    if user is not None and not _exists_in_this_namespace(user.pw_uid):
+        return  # root of such a container is a user like others outside, and can become nobody else
     if user is None:
         raise Unconfigured(f'There is no user "{SERVICE_USER}" to speak to the network as: run systemd-sysusers')
     for name in _LOADED_LATE:
@@ -109,6 +111,12 @@ def _change_owner(directory: int, user: pwd.struct_passwd) -> None:
         for name in names:
             os.chown(name, user.pw_uid, user.pw_gid, dir_fd=at, follow_symlinks=False)
         os.fchown(at, user.pw_uid, user.pw_gid)
+
+
+def _exists_in_this_namespace(uid: int) -> bool:
+    """Whether *uid* is one that processes of this user namespace can have (user_namespaces(7))."""
+    lines = (line.split() for line in Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines())
+    return any(int(first) <= uid < int(first) + int(count) for first, _, count in lines)
 
 
 def _prctl(option: int, value: int) -> None:

@@ -95,7 +95,7 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
 
     def prepare() -> None:
         if hand_over(directory):
-            give_up(keeps_ports=True)
+            give_up(keeps_ports=any(isinstance(each, Listener) for each in responders))
 
     async def with_account(session: Session) -> Reply:
         return await _with_account(AccountFile.of_server(directory, session.directory_url), registration, session, work)

@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -124,6 +126,20 @@ async def test_a_helper_that_is_taken_over_finds_nothing(launcher: Launcher, hel
     assert Path(found["temporary"]).parent == folder / "tmp"
     assert list((folder / "tmp").iterdir()) == []
     assert list((folder / "requests").iterdir()) == []
+
+
+@as_root
+def test_a_container_with_one_user_only_has_working_helpers(watcher: "Watcher") -> None:
+    program = [sys.executable, "-I", "-m", "certmonger_helpers.scep_submit", "-u", f"http://127.0.0.1:{watcher.port}/"]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", *program],
+        env={"PATH": "/usr/bin:/bin", "CERTMONGER_OPERATION": "FETCH-SCEP-CA-CAPS"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "cannot be reached" in done.stdout) == (3, True), done.stdout
 
 
 class Watcher:
