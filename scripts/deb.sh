@@ -53,7 +53,9 @@ put dbus/system-services/org.fedorahosted.certmonger.service \
 put dbus/services/org.fedorahosted.certmonger.service /usr/share/dbus-1/services/org.fedorahosted.certmonger.service
 # Under the name that certmonger's unit had: what was enabled stays enabled.
 put systemd/certmongerd.service /lib/systemd/system/certmonger.service
+put systemd/user/certmongerd.service /usr/lib/systemd/user/certmongerd.service
 put systemd/tmpfiles.d/certmongerd.conf /usr/lib/tmpfiles.d/certmongerd.conf
+put systemd/sysusers.d/certmongerd.conf /usr/lib/sysusers.d/certmongerd.conf
 install -Dm 644 dbus/readers.conf.example "$root/usr/share/doc/certmongerd/examples/readers.conf"
 install -Dm 644 systemd/certmongerd-tpm.conf "$root/usr/share/doc/certmongerd/examples/tpm.conf"
 scripts/share.sh "$root$home/bin/python" "$root/usr/share" zsh/vendor-completions

@@ -38,7 +38,17 @@ put dbus/system-services/org.fedorahosted.certmonger.service \
     /usr/local/share/dbus-1/system-services/org.fedorahosted.certmonger.service
 put dbus/services/org.fedorahosted.certmonger.service /usr/local/share/dbus-1/services/org.fedorahosted.certmonger.service
 put systemd/certmongerd.service /etc/systemd/system/certmongerd.service
+put systemd/user/certmongerd.service /etc/systemd/user/certmongerd.service
 put systemd/tmpfiles.d/certmongerd.conf /etc/tmpfiles.d/certmongerd.conf
+put systemd/sysusers.d/certmongerd.conf /etc/sysusers.d/certmongerd.conf
+if [ -n "$root" ]; then
+    : # whoever installs the stage makes users and directories
+elif command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers certmongerd.conf
+    systemd-tmpfiles --create certmongerd.conf
+else
+    echo "  not made without systemd: the user certmonger-helper, the directories of /etc/tmpfiles.d/certmongerd.conf"
+fi
 scripts/share.sh "$root$prefix/bin/python" "$root/usr/local/share" zsh/site-functions
 echo "  $root/usr/local/share: manual pages, completion for bash, zsh and fish"
 for program in certmongerd getcert local-getcert selfsign-getcert ipa-getcert; do

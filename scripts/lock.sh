@@ -11,5 +11,5 @@ export CUSTOM_COMPILE_COMMAND="make lock"
 compile=("$tools/bin/pip-compile" -q --upgrade --generate-hashes --allow-unsafe --strip-extras --build-deps-for editable
     --no-emit-index-url --no-emit-find-links --no-emit-trusted-host)
 "${compile[@]}" -o requirements.lock pyproject.toml
-"${compile[@]}" --extra acme --extra metrics -c requirements.lock -o requirements-full.lock pyproject.toml
+"${compile[@]}" --extra acme --extra metrics --extra pkcs11 -c requirements.lock -o requirements-full.lock pyproject.toml
 "${compile[@]}" --extra dev -c requirements-full.lock -o requirements-dev.lock pyproject.toml

@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from daemon_under_test import open_folders
 from ipa_server import IpaServer, result, serving
 from kerberos_realm import CLIENT, KerberosRealm
 from local_ca import CSR
@@ -40,6 +41,8 @@ class IpaRig:
     @classmethod
     @contextmanager
     def running(cls, realm: KerberosRealm, root: Path) -> Iterator["IpaRig"]:
+        for folder in (realm.root, root):
+            open_folders(folder)  # Kerberos is configured there, and the helper becomes another user
         context, ca_file = tls_server(root, "localhost")
         ipa = IpaServer(realm.service_keytab, [result(certificate=base64_of(ISSUED))])
         with serving(ipa, context) as server:

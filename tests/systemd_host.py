@@ -128,8 +128,9 @@ class SystemdHost:
         )
         policy = PROJECT / "dbus" / "org.fedorahosted.certmonger.conf"
         self.write("/etc/dbus-1/system.d/org.fedorahosted.certmonger.conf", policy.read_text())
-        tmpfiles = PROJECT / "systemd" / "tmpfiles.d" / "certmongerd.conf"
-        self.write("/etc/tmpfiles.d/certmongerd.conf", tmpfiles.read_text())
+        for kind in ("tmpfiles.d", "sysusers.d"):
+            self.write(f"/etc/{kind}/certmongerd.conf", (PROJECT / "systemd" / kind / "certmongerd.conf").read_text())
+        self.run("systemd-sysusers", "certmongerd.conf")
         self.run("systemd-tmpfiles", "--create", "certmongerd.conf")
         self.write("/etc/default/certmonger", "OPTS=-d3\n")
         self.run("systemctl", "daemon-reload")

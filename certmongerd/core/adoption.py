@@ -17,16 +17,19 @@ _COPIED: Final = (
     "no_ocsp_check",
     "ns_certtype",
 )
+_PUBLISHED: Final = ("crldp", "freshest_crl", "ocsp")
+_NO_PATH_LENGTH: Final = -1
 
 
 def fill_template(template: Template, facts: CertificateFacts) -> Template:
     """*template* with everything that it leaves open as it is in an adopted certificate.
 
-    So a renewal asks for the same again. Where the certificate's status is published is for the next issuer to say,
-    and not copied.
+    So a renewal asks for the same again, and the certificate of a CA stays one. Where a certificate's status is
+    published is for the issuer to say, and copied only from one that issued itself.
     """
     if not template.subject and not template.subject_der:
         template = replace(template, subject=facts.subject, subject_der=facts.subject_der)
     if facts.is_ca and not template.is_ca:
-        template = replace(template, is_ca=True, ca_path_length=max(facts.ca_path_length, -1))  # -2 is "unlimited"
-    return replace(template, **{name: getattr(template, name) or getattr(facts, name) for name in _COPIED})
+        template = replace(template, is_ca=True, ca_path_length=max(facts.ca_path_length, _NO_PATH_LENGTH))
+    names = (*_COPIED, *_PUBLISHED) if facts.subject_der and facts.subject_der == facts.issuer_der else _COPIED
+    return replace(template, **{name: getattr(template, name) or getattr(facts, name) for name in names})

@@ -21,6 +21,7 @@ from certmongerd.runner.supervision import (
     Starter,
     Supervision,
 )
+from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
 from certmongerd.runner.transient import UnitRun, UnitStart
 from certmongerd.runner.warm import WarmStart, bundled_helper
 from certmongerd.store.secret_file import DIRECTORY_VARIABLE
@@ -103,11 +104,13 @@ class Launcher:
         )
         supervision = Supervision(program, limits, mask)
 
+        temporary = ""  # bundled helpers have a directory for each run
+
         async def start(capture: Capture) -> Child:
             source = _standard_input(stdin)
             try:
                 if bundled is not None:
-                    own = {**env, **_with_credentials()}
+                    own = {**env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
                     return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
@@ -129,7 +132,14 @@ class Launcher:
         async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
-            return await self._supervise(supervision, start)
+            parent = env.get("TMPDIR")
+            if bundled is None or not parent:
+                return await self._supervise(supervision, start)
+            temporary = make_temporary_directory(program, parent)
+            try:
+                return await self._supervise(supervision, start)
+            finally:
+                await remove_temporary_directory(temporary)
 
     async def run_helper(
         self, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float, mask: Mask = NOTHING_HIDDEN

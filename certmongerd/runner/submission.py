@@ -92,9 +92,9 @@ class Submissions:
         answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
             answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
-            if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
-                # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
-                self.refetch_roots(entry)
+        if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
+            # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
+            self.refetch_roots(entry)
         if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
             answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):

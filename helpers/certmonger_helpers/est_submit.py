@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -12,6 +13,7 @@ from certmonger_helpers.est.bootstrap import read_fingerprint, root_with_fingerp
 from certmonger_helpers.est.identity import Shown, shown_identity
 from certmonger_helpers.est.server import EstServer, Later, OperationMissing, base_url
 from certmonger_helpers.http_authentication import Login
+from certmonger_helpers.privileges import give_up
 from certmonger_helpers.protocol import Helper, HelperInput, Operation, Reply, Unconfigured, run
 from certmonger_helpers.roots import json_of_roots
 from certmonger_helpers.secret_file import secret_of_file
@@ -118,7 +120,8 @@ def _with_server(
     def ask(client: HttpClient) -> Awaitable[_Result]:
         return task(EstServer(client=client, url=url, login=login))
 
-    with identity as shown:
+    with ExitStack() as files:
+        shown = files.enter_context(identity)
         tls = TlsSettings(
             ca_file=options.cacert,
             ca_data=root,
@@ -126,7 +129,12 @@ def _with_server(
             key_file=shown.key_file,
             key_password=password,
         )
-        return run_with_client(ask, url=url, tls=tls, limits=Limits())
+
+        def prepare() -> None:
+            files.close()  # they were read, and can be removed as long as the helper is their owner
+            give_up()
+
+        return run_with_client(ask, url=url, tls=tls, limits=Limits(), prepare=prepare)
 
 
 def _read_request(pem: str) -> x509.CertificateSigningRequest:

@@ -2,25 +2,31 @@
 
 import argparse
 import base64
+import logging
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 from certmonger_helpers.ipa import rpc
-from certmonger_helpers.ipa.discovery import first_answer
+from certmonger_helpers.ipa.directory import Directory
+from certmonger_helpers.ipa.discovery import first_answer, load_resolver
 from certmonger_helpers.ipa.server import Login, Password, call
 from certmonger_helpers.ipa.settings import (
     DEFAULT_CA_FILE,
     DEFAULT_CONFIG,
+    IpaSettings,
     default_ca_file,
     ipa_settings,
     read_config,
 )
 from certmonger_helpers.kerberos.client import Identity, from_cache, from_keytab
+from certmonger_helpers.privileges import can_give_up, entrust, give_up
 from certmonger_helpers.protocol import (
     Helper,
+    HelperError,
     HelperInput,
     Operation,
     Reply,
@@ -34,6 +40,8 @@ from certmongerd.core.secret import Secret
 from certmongerd.pki.pem import pem_blocks
 from certmongerd.store.secret_file import secret_file
 
+_log = logging.getLogger(__name__)
+
 REQUIREMENTS: Final = ("CERTMONGER_REQ_PRINCIPAL", "CERTMONGER_REQ_SUBJECT")
 ROOT_NICKNAME: Final = "IPA CA"
 _Result = TypeVar("_Result")
@@ -46,8 +54,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-d", "--domain", metavar="NAME", default="", help="IPA domain, for finding servers by DNS")
     add("-J", "--jsonrpc-url", metavar="URL", default="", help="address of the JSON-RPC interface")
     add("-H", "--xmlrpc-url", metavar="URL", dest="jsonrpc_url", help="the same as -J, by its historic name")
-    add("-L", "--ldap-url", metavar="URL", default="", help="a further server, by the address of its LDAP service")
-    add("-b", "--basedn", metavar="DN", help="accepted, and not needed")
+    add(
+        "-L",
+        "--ldap-url",
+        metavar="URL",
+        default="",
+        help="LDAP service with the CA's certificates; its host is a further server",
+    )
+    add("-b", "--basedn", metavar="DN", default="", help="base of the LDAP directory (default: from the domain)")
     add("-c", "--cafile", metavar="FILE", default="", help=f"trusted certificates, PEM (default: {DEFAULT_CA_FILE})")
     add("-C", "--capath", metavar="DIRECTORY", help="directory of trusted certificates")
     add("-t", "--keytab-name", "--keytab", metavar="KEYTAB", dest="keytab", default="", help="keytab to log in with")
@@ -96,7 +110,7 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
 
 
 def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
-    """FETCH-ROOTS: certificate and chain of the main CA, from the API, over verified TLS."""
+    """FETCH-ROOTS: certificate and chain of the main CA from the API, over verified TLS, and those of the directory."""
     del given
     _check_conflicts(options)
     settings = ipa_settings(options, read_config(options.config))
@@ -106,11 +120,31 @@ def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
     async def send(client: HttpClient, url: str, login: Login) -> tuple[str, ...]:
         return rpc.ca_certificates(await call(client, url, rpc.ca_show_call(), login), url)
 
-    with _login(options) as login:
-        certificates = _ask_servers(options, login, send)
+    with tempfile.TemporaryDirectory(prefix="ipa-") as folder, _login(options, cache=f"FILE:{folder}/cache") as login:
+        entrust(Path(folder))
         realm = login.realm if isinstance(login, Identity) else ""
+        failure: HelperError | None = None
+        certificates: tuple[str, ...] = ()
+        try:
+            certificates = _ask_servers(options, login, send)
+        except HelperError as error:
+            failure = error
+        certificates = tuple(dict.fromkeys([*certificates, *_of_directory(settings, login)]))
+    if failure is not None and not certificates:
+        raise failure
     nickname = f"{realm} {ROOT_NICKNAME}".strip()
     return Reply(output="".join(f"{nickname}\n{pem}" for pem in certificates))
+
+
+def _of_directory(settings: IpaSettings, login: Login) -> tuple[str, ...]:
+    """The CA certificates in LDAP; none when it cannot be asked, which is logged."""
+    if not isinstance(login, Identity) or not settings.ldap_url or not settings.base_dn:
+        return ()
+    try:
+        return Directory(settings.ldap_url, settings.base_dn).ca_certificates(login)
+    except HelperError as error:
+        _log.info("%s", error.reason)
+        return ()
 
 
 def _ask_servers(
@@ -123,16 +157,24 @@ def _ask_servers(
     def ask(client: HttpClient) -> Awaitable[_Result]:
         return first_answer(settings, lambda url: send(client, url, login))
 
-    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits())
+    def prepare() -> None:
+        if settings.domain and can_give_up():
+            load_resolver()
+        give_up()
+
+    return run_with_client(ask, url=settings.url or settings.domain, tls=tls, limits=Limits(), prepare=prepare)
 
 
 @contextmanager
-def _login(options: argparse.Namespace) -> Iterator[Login]:
-    """How to log in. Raises Unconfigured or Unreachable."""
+def _login(options: argparse.Namespace, *, cache: str = "") -> Iterator[Login]:
+    """How to log in; new tickets are put into *cache*. Raises Unconfigured or Unreachable."""
     if options.uid:
         yield Password(options.uid, _password(options))
         return
-    source = from_cache() if options.use_ccache_creds else from_keytab(options.keytab, options.submitter_principal)
+    if options.use_ccache_creds:
+        source = from_cache(cache=cache)
+    else:
+        source = from_keytab(options.keytab, options.submitter_principal, cache=cache)
     with source as identity:
         yield identity
 

@@ -24,6 +24,7 @@ from typing import Final, NoReturn
 
 from certmonger_helpers.given import HelperInput, Operation
 from certmonger_helpers.outcome import ExitStatus, HelperError, Rejected, Unconfigured, Unreachable
+from certmonger_helpers.privileges import declare_program
 from certmongerd import __version__
 from certmongerd.core.errors import CertmongerError, InvalidValue
 
@@ -133,6 +134,7 @@ def run(helper: Helper, argv: Sequence[str] | None = None, environ: Mapping[str,
     goes wrong becomes one clear line on standard output and a status, never a traceback.
     """
     os.umask(0o077)
+    declare_program(is_program=environ is None)
     try:
         reply = _answer(helper, sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ)
     except SystemExit as exc:  # --help

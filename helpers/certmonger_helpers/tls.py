@@ -1,11 +1,16 @@
 """TLS of the enrolment helpers: whom to trust, and with which certificate to prove who one is."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from certmonger_helpers.outcome import Unconfigured
 from certmongerd.core.secret import Secret
+
+_HASHED_NAME: Final = re.compile(r"[0-9a-f]{8}\.[0-9]{1,3}")
+"""As `openssl rehash` names certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +60,26 @@ def _trusting(ca_file: str | None, ca_directory: str | None, ca_data: str | None
         raise Unconfigured(f"{ca_file} has no usable CA certificates") from exc
     except OSError as exc:
         raise Unconfigured(f"{ca_file} cannot be read: {exc.strerror}") from exc
+    if ca_directory is not None:
+        _load_directory(context, Path(ca_directory))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may name an intermediate, or the server itself
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # private CAs lack identifiers that strictness asks for
     return context
+
+
+def _load_directory(context: ssl.SSLContext, directory: Path) -> None:
+    """Load the certificates of *directory* now; OpenSSL would look for them when a server is checked.
+
+    By then the helper may have given up the right to read them. Raises Unconfigured.
+    """
+    try:
+        for path in sorted(directory.iterdir()):
+            if _HASHED_NAME.fullmatch(path.name):
+                context.load_verify_locations(cafile=path)
+    except ssl.SSLError as exc:
+        raise Unconfigured(f"A file in {directory} has no usable CA certificates") from exc
+    except OSError as exc:
+        raise Unconfigured(f"{exc.filename or directory} cannot be read: {exc.strerror}") from exc
 
 
 def _present(context: ssl.SSLContext, certificate_file: str, key_file: str | None, password: Secret | None) -> None:

@@ -14,6 +14,7 @@ from yarl import URL
 
 from certmonger_helpers.address import origin, shown
 from certmonger_helpers.outcome import Unconfigured, Unreachable
+from certmonger_helpers.privileges import give_up
 from certmonger_helpers.tls import TlsSettings, tls_context
 from certmongerd import __version__
 
@@ -165,15 +166,24 @@ class HttpClient:
 
 
 def run_with_client(
-    task: Callable[[HttpClient], Awaitable[_Result]], *, url: str, tls: TlsSettings, limits: Limits
+    task: Callable[[HttpClient], Awaitable[_Result]],
+    *,
+    url: str,
+    tls: TlsSettings,
+    limits: Limits,
+    prepare: Callable[[], None] = give_up,
 ) -> _Result:
     """Run *task*, which asks the server at *url*, to its end, within the time limit of a run.
 
-    Raises Unreachable when the time is over, and what *task* raises.
+    The files of *tls* are read, then *prepare* is called: by default, a helper program that is root's gives that up
+    for good. Raises Unreachable when the time is over, and what *task* raises.
     """
 
+    client = HttpClient(tls=tls, limits=limits)
+    prepare()
+
     async def bounded() -> _Result:
-        async with asyncio.timeout(limits.run_s), HttpClient(tls=tls, limits=limits) as client:
+        async with asyncio.timeout(limits.run_s), client:
             return await task(client)
 
     try:

@@ -3,7 +3,7 @@
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from ctypes import byref
 from typing import Final
 
@@ -17,6 +17,10 @@ _KEY_OBJECT: Final = 1
 _CERTIFICATE_OBJECT: Final = 3
 _CKA_LABEL: Final = 3
 _NO_KEY: Final = 0
+
+
+class DatabaseLocked(KeyStoreError):
+    """Nothing is wrong, but somebody else is writing."""
 
 
 class Certificate:
@@ -165,18 +169,39 @@ class Database:
 
 @contextmanager
 def opened(location: str, token: str, *, read_only: bool = False) -> Iterator[Database]:
-    """The database at *location*, made if it is not there unless *read_only*. Raises `KeyStoreError`."""
+    """The database at *location*, made if it is not there unless *read_only*. Raises `KeyStoreError`.
+
+    The working directory is that of the database.
+    """
     nss = Nss()
     flags = _READ_ONLY if read_only else 0
     is_there(location)
     if nss.initialize(os.fsencode(location), b"", b"", b"secmod.db", flags) != _SUCCESS:
         name = nss.error_name()
         if os.access(directory_of(location), os.R_OK | os.X_OK | (0 if read_only else os.W_OK)):
+            if _is_locked(read_only=read_only):
+                raise DatabaseLocked(FailureKind.OTHER, "", "Another program has locked the NSS database.")
             raise KeyStoreError(FailureKind.TOKEN, "", f"The NSS database cannot be opened: {name}")
         raise KeyStoreError(FailureKind.PERMS, "", f"The NSS database may not be opened: {name}")
     yield Database(nss, token)
     # Not in a finally: after an error what is half done in the library does not matter, the process ends.
     nss.shutdown()
+
+
+def _is_locked(*, read_only: bool) -> bool:
+    """Whether somebody is writing to a database of the new format just now."""
+    import sqlite3  # rarely needed
+
+    for name in ("key4.db", "cert9.db"):
+        if not os.path.isfile(name):
+            continue
+        try:
+            with closing(sqlite3.connect(name, timeout=0, isolation_level=None)) as connection:
+                connection.execute("SELECT 1 FROM sqlite_master" if read_only else "BEGIN IMMEDIATE")
+        except sqlite3.DatabaseError as exc:
+            if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                return True
+    return False
 
 
 def _elements(address: int | None) -> Iterator[int]:

@@ -1,13 +1,14 @@
 """The worker process for NSS databases: one operation on one database."""
 
 import ctypes
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from ctypes import byref, c_uint
 from typing import Final
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
-from certmongerd.keystore.nss.database import Certificate, Database, Key, opened
+from certmongerd.keystore.nss.database import Certificate, Database, DatabaseLocked, Key, opened
 from certmongerd.keystore.nss.library import OaepParameters, RsaParameters, SecItem, Trust, item
 from certmongerd.keystore.nss.location import enter, is_there
 from certmongerd.keystore.worker_process import Job, Operation, Value, serve
@@ -16,6 +17,7 @@ _CKM_RSA_PKCS_KEY_PAIR_GEN: Final = 0
 _CKM_EC_KEY_PAIR_GEN: Final = 0x1040
 _CKM_RSA_PKCS_OAEP: Final = 9
 _CKZ_DATA_SPECIFIED: Final = 1
+_LOOK_AGAIN_S: Final = 0.2
 _RSA_EXPONENT: Final = 65537
 _OAEP: Final = {"sha1": (0x220, 1), "sha256": (0x250, 2), "sha384": (0x260, 3), "sha512": (0x270, 4)}
 """CKM and CKG_MGF1 numbers of digests (PKCS #11, 6.1.7)."""
@@ -314,9 +316,21 @@ def _in_its_directory(operation: Operation) -> Operation:
             raise KeyStoreError(kind, "", f"There is no database directory: {exc.strerror}") from exc
         except PermissionError as exc:
             raise KeyStoreError(FailureKind.PERMS, "", f"The database may not be opened: {exc.strerror}") from exc
-        return operation(job.at(inside))
+        return _when_unlocked(operation, job.at(inside))
 
     return run
+
+
+def _when_unlocked(operation: Operation, job: Job) -> Mapping[str, Value]:
+    """Do *operation*, but give others a tenth of the time for what they are writing."""
+    deadline = time.monotonic() + job.number("limit_s") / 10
+    while True:
+        try:
+            return operation(job)
+        except DatabaseLocked:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,6 +17,7 @@ from certmonger_helpers.acme.challenges import Responder
 from certmonger_helpers.acme.dns01 import DnsResponder, Hook, Records
 from certmonger_helpers.acme.dns_update import DnsUpdate, read_tsig_key
 from certmonger_helpers.acme.http01 import Listener, Webroot
+from certmonger_helpers.acme.keeper import Keeper
 from certmonger_helpers.acme.order import Chain, OrderWork, Pending, identifiers_of, new_order, read_signing_request
 from certmonger_helpers.acme.order_file import OrderFile
 from certmonger_helpers.acme.problems import AcmeProblem
@@ -28,6 +30,7 @@ from certmonger_helpers.acme.renewal_info import (
 from certmonger_helpers.acme.session import Json, Session
 from certmonger_helpers.address import http_url
 from certmonger_helpers.outcome import ExitStatus, HelperError, Unconfigured, Unreachable
+from certmonger_helpers.privileges import can_give_up, give_up, hand_over
 from certmonger_helpers.protocol import HelperInput, Reply
 from certmonger_helpers.roots import roots_of_file
 from certmonger_helpers.secret_file import secret_of_file
@@ -52,10 +55,13 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
     """
     csr_pem = given.read_csr(options.csr_file)
     csr = read_signing_request(csr_pem)
+    responders = _responders(given, options)
+    registration = _registration(options)
+    directory = _state_directory(given, options)
     deadline = time.monotonic() + min(options.wait, Limits().run_s - _MARGIN_S)
 
     async def work(session: Session, account: Account) -> Reply:
-        kept = OrderFile.of_request(_state_directory(given, options), session.directory_url, csr_pem)
+        kept = OrderFile.of_request(directory, session.directory_url, csr_pem)
 
         async def go_on(url: str) -> Reply | None:
             order_work = OrderWork(
@@ -63,7 +69,7 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
                 account=account,
                 url=url,
                 csr=csr,
-                responders=_responders(given, options),
+                responders=responders,
                 preferred_chain=options.preferred_chain or given.ca_issuer,
                 deadline=deadline,
             )
@@ -87,7 +93,14 @@ def submit(given: HelperInput, options: argparse.Namespace) -> Reply:
             kept.forget()
         return reply
 
-    return _with_session(options, lambda session: _with_account(given, options, session, work))
+    def prepare() -> None:
+        if hand_over(directory):
+            give_up(keeps_ports=True)
+
+    async def with_account(session: Session) -> Reply:
+        return await _with_account(AccountFile.of_server(directory, session.directory_url), registration, session, work)
+
+    return _with_session(options, with_account, prepare)
 
 
 async def _wanted(session: Session, csr: x509.CertificateSigningRequest, profile: str) -> Json:
@@ -174,14 +187,12 @@ def profiles(given: HelperInput, options: argparse.Namespace) -> Reply:
 
 
 async def _with_account(
-    given: HelperInput,
-    options: argparse.Namespace,
+    file: AccountFile,
+    wanted: Registration,
     session: Session,
     task: Callable[[Session, Account], Awaitable[_Result]],
 ) -> _Result:
     """Run *task* with the account, created when there is none, or when the server has forgotten it."""
-    file = AccountFile.of_server(_state_directory(given, options), session.directory_url)
-    wanted = _registration(options)
     account = await ensure_account(session, file, wanted)
     try:
         return await task(session, account)
@@ -192,7 +203,11 @@ async def _with_account(
     return await task(session, await ensure_account(session, file, wanted))
 
 
-def _with_session(options: argparse.Namespace, task: Callable[[Session], Awaitable[_Result]]) -> _Result | Reply:
+def _with_session(
+    options: argparse.Namespace,
+    task: Callable[[Session], Awaitable[_Result]],
+    prepare: Callable[[], None] = give_up,
+) -> _Result | Reply:
     """Run *task* with the server that the options name. A rate limit with a date is an answer, too: come again then."""
     if not options.url:
         raise Unconfigured("No directory URL (-u) given")
@@ -202,7 +217,7 @@ def _with_session(options: argparse.Namespace, task: Callable[[Session], Awaitab
         return task(Session(client, url))
 
     try:
-        return run_with_client(ask, url=url, tls=TlsSettings(ca_file=options.cacert), limits=Limits())
+        return run_with_client(ask, url=url, tls=TlsSettings(ca_file=options.cacert), limits=Limits(), prepare=prepare)
     except AcmeProblem as problem:
         return _rate_limited(problem)
 
@@ -237,10 +252,16 @@ def _registration(options: argparse.Namespace) -> Registration:
 
 def _responders(given: HelperInput, options: argparse.Namespace) -> list[Responder]:
     """The ways of proving control that are set up, the preferred one first: HTTP where anything says so, else DNS."""
-    dns = _dns_responders(options)
+    webroot = Webroot(directory=Path(options.webroot)) if options.webroot else None
+    hook = Hook(command=options.dns_hook) if options.dns_hook else None
+    if (webroot or hook) and can_give_up():
+        keeper = Keeper({**(webroot.tasks if webroot else {}), **(hook.tasks if hook else {})})
+        webroot = replace(webroot, keeper=keeper) if webroot else None
+        hook = replace(hook, keeper=keeper) if hook else None
+    dns = _dns_responders(options, hook)
     responders: list[Responder] = []
-    if options.webroot:
-        responders.append(Webroot(directory=Path(options.webroot)))
+    if webroot:
+        responders.append(webroot)
     elif options.http_listen or not dns:
         address, port = _endpoint(options.http_listen or str(_HTTP_PORT), _HTTP_PORT, "--http-listen")
         lock = _state_directory(given, options) / f"http-01-{port}.lock"
@@ -248,14 +269,14 @@ def _responders(given: HelperInput, options: argparse.Namespace) -> list[Respond
     return responders + dns
 
 
-def _dns_responders(options: argparse.Namespace) -> list[Responder]:
+def _dns_responders(options: argparse.Namespace, hook: Hook | None) -> list[Responder]:
     """The way by DNS, if one is set up."""
     if not options.dns_hook and not options.dns_update:
         return []
     if options.dns_hook and options.dns_update:
         raise Unconfigured("Only one of --dns-hook and --dns-update can be used")
-    if options.dns_hook:
-        records: Records = Hook(command=options.dns_hook)
+    if hook is not None:
+        records: Records = hook
     else:
         address, port = _endpoint(options.dns_update, _DNS_PORT, "--dns-update")
         key = read_tsig_key(options.dns_key_file) if options.dns_key_file else None

@@ -5,12 +5,14 @@ import base64
 import hashlib
 import shlex
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from certmonger_helpers.acme.challenges import Challenge
+from certmonger_helpers.acme.keeper import Keeper, Task
 from certmonger_helpers.outcome import Unconfigured, Unreachable
 
 _HOOK_LIMIT_S: Final = 120.0
@@ -78,24 +80,37 @@ class Hook:
     """A program called as `PROGRAM present|cleanup NAME VALUE`, as lego's `exec` provider does."""
 
     command: str
+    keeper: Keeper | None = None
+    """Runs it instead of this process, which is not root any more."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """What a keeper is asked to do."""
+        return {"present": partial(self._run, "present"), "cleanup": partial(self._run, "cleanup")}
 
     async def add(self, record: TxtRecord) -> None:
         """`present`."""
-        await self._run("present", record)
+        await self._do("present", record)
 
     async def remove(self, record: TxtRecord) -> None:
         """`cleanup`."""
-        await self._run("cleanup", record)
+        await self._do("cleanup", record)
 
-    async def _run(self, action: str, record: TxtRecord) -> None:
+    async def _do(self, task: str, record: TxtRecord) -> None:
+        if self.keeper is not None:
+            await self.keeper.do(task, record.name, record.value)
+        else:
+            await self.tasks[task](record.name, record.value)
+
+    async def _run(self, action: str, name: str, value: str) -> None:
         """Run the program to its end. Raises Unconfigured when it cannot be run, Unreachable when it fails."""
         try:
             words = shlex.split(self.command)
             process = await asyncio.create_subprocess_exec(
                 *words,
                 action,
-                record.name,
-                record.value,
+                name,
+                value,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -114,4 +129,4 @@ class Hook:
         if process.returncode != 0:
             lines = output[-_MOST_OUTPUT:].decode("utf-8", "replace").strip().splitlines()
             said = f": {lines[-1]}" if lines else ""
-            raise Unreachable(f"{self.command} {action} {record.name} ended with status {process.returncode}{said}")
+            raise Unreachable(f"{self.command} {action} {name} ended with status {process.returncode}{said}")

@@ -11,6 +11,7 @@ from typing import Final
 
 from certmonger_helpers.acme.account import locked
 from certmonger_helpers.acme.challenges import Challenge
+from certmonger_helpers.acme.keeper import Keeper, Task
 from certmonger_helpers.outcome import Unconfigured
 from certmongerd.store.files import write_durably
 
@@ -26,30 +27,51 @@ class Webroot:
     """Puts the answers where a web server that runs already delivers them."""
 
     directory: Path
+    keeper: Keeper | None = None
+    """Does it instead of this process, which may not write there any more."""
     kind: str = "http-01"
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """What a keeper is asked to do."""
+        return {"publish": self._publish, "withdraw": self._withdraw}
 
     @asynccontextmanager
     async def answering(self, challenges: Sequence[Challenge]) -> AsyncIterator[None]:
         """Write the files, readable for everybody, and remove them afterwards."""
+        written: list[str] = []
+        try:
+            for challenge in challenges:
+                await self._do("publish", challenge.token, challenge.key_authorization)
+                written.append(challenge.token)
+            yield
+        finally:
+            for token in written:
+                await self._do("withdraw", token)
+
+    async def _do(self, task: str, *words: str) -> None:
+        if self.keeper is not None:
+            await self.keeper.do(task, *words)
+        else:
+            await self.tasks[task](*words)
+
+    async def _publish(self, token: str, text: str) -> None:
+        """Write the file of a challenge. Raises Unconfigured."""
         folder = self.directory / _PATH
         if not self.directory.is_dir():
             raise Unconfigured(f"The directory {self.directory} (--webroot) does not exist")
-        written: list[Path] = []
         try:
             for level in (folder.parent, folder):
                 if not level.is_dir():
                     level.mkdir()
                     level.chmod(0o755)
-            for challenge in challenges:
-                path = folder / challenge.token
-                write_durably(path, challenge.key_authorization.encode(), mode=0o644)
-                written.append(path)
-            yield
+            write_durably(folder / token, text.encode(), mode=0o644)
         except OSError as exc:
             raise Unconfigured(f"{exc.filename or folder} cannot be written: {exc.strerror}") from exc
-        finally:
-            for path in written:
-                path.unlink(missing_ok=True)
+
+    async def _withdraw(self, token: str) -> None:
+        """Remove the file of a challenge."""
+        (self.directory / _PATH / token).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -165,26 +165,25 @@ def _with_service(server: Server, options: argparse.Namespace, task: Callable[[S
         raise Unconfigured("No end-entity URL (-E) given, and no default known.")
     http_url(server.ee_url, "end-entity URL")
     limits = Limits()
-    with ExitStack() as stack:
-        agent = stack.enter_context(agent_tls(options, server.ca_file)) if has_agent(options) else None
+    agent: HttpClient | None = None
+    if has_agent(options):
+        with agent_tls(options, server.ca_file) as agent_settings:
+            agent = HttpClient(tls=agent_settings, limits=limits)
 
-        async def with_clients(client: HttpClient) -> Reply:
-            async with AsyncExitStack() as clients:
-                agent_client = (
-                    await clients.enter_async_context(HttpClient(tls=agent, limits=limits)) if agent else None
+    async def with_clients(client: HttpClient) -> Reply:
+        async with AsyncExitStack() as clients:
+            return await task(
+                Service(
+                    client=client,
+                    ee_url=server.ee_url,
+                    agent=await clients.enter_async_context(agent) if agent is not None else None,
+                    agent_url=server.agent_url,
+                    submits_as_agent=options.agent_submit,
                 )
-                return await task(
-                    Service(
-                        client=client,
-                        ee_url=server.ee_url,
-                        agent=agent_client,
-                        agent_url=server.agent_url,
-                        submits_as_agent=options.agent_submit,
-                    )
-                )
+            )
 
-        tls = TlsSettings(ca_file=server.ca_file, ca_directory=options.capath)
-        return run_with_client(with_clients, url=server.ee_url, tls=tls, limits=limits)
+    tls = TlsSettings(ca_file=server.ca_file, ca_directory=options.capath)
+    return run_with_client(with_clients, url=server.ee_url, tls=tls, limits=limits)
 
 
 def _submission(given: HelperInput, options: argparse.Namespace) -> Submission:

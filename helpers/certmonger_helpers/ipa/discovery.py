@@ -1,5 +1,6 @@
 """Which servers of an IPA domain to ask, and in which order: those configured, then those of DNS (RFC 2782)."""
 
+import importlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,6 +12,8 @@ from certmonger_helpers.outcome import Unconfigured, Unreachable
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
+_RECORD_KINDS = ("IN.A", "IN.AAAA", "IN.SRV", "ANY.CNAME", "ANY.NS", "ANY.OPT", "ANY.SOA")
+"""What is in answers to questions for SRV records."""
 
 
 async def first_answer(settings: IpaSettings, ask: Callable[[str], Awaitable[_Result]]) -> _Result:
@@ -40,6 +43,12 @@ async def _addresses(settings: IpaSettings) -> AsyncIterator[str]:
         if json_url(host) not in seen:
             seen.add(json_url(host))
             yield json_url(host)
+
+
+def load_resolver() -> None:
+    """Load what looks up servers, as long as it can be read."""
+    for name in ("dns.asyncresolver", "dns._asyncio_backend", *(f"dns.rdtypes.{kind}" for kind in _RECORD_KINDS)):
+        importlib.import_module(name)
 
 
 async def servers_of(domain: str) -> tuple[str, ...]:

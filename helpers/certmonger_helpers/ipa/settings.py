@@ -24,6 +24,10 @@ class IpaSettings:
     other_hosts: tuple[str, ...]
     """Further servers that the configuration names."""
     domain: str
+    ldap_url: str = ""
+    """Of the directory; empty when there is no server."""
+    base_dn: str = ""
+    """Of the domain; empty when it is not known."""
 
 
 def read_config(path: str) -> dict[str, str]:
@@ -56,7 +60,23 @@ def ipa_settings(options: argparse.Namespace, config: dict[str, str]) -> IpaSett
     else:
         url = json_url(host) if host else ""
     ldap = urlsplit(options.ldap_url or config.get("ldap_uri", "")).hostname
-    return IpaSettings(url=url, other_hosts=(ldap,) if ldap else (), domain=options.domain or config.get("domain", ""))
+    domain = options.domain or config.get("domain", "")
+    return IpaSettings(
+        url=url,
+        other_hosts=(ldap,) if ldap else (),
+        domain=domain,
+        ldap_url=_ldap_url(options.ldap_url or config.get("ldap_uri", ""), urlsplit(url).hostname or ""),
+        base_dn=options.basedn
+        or config.get("basedn", "")
+        or ",".join(f"dc={part}" for part in domain.split(".") if part),
+    )
+
+
+def _ldap_url(given: str, host: str) -> str:
+    """The address of the directory: as given, unless it is a socket of the server's own, else that of the server."""
+    if urlsplit(given).scheme in {"ldap", "ldaps"}:
+        return given
+    return f"ldap://{host}" if host else ""
 
 
 def json_url(host: str) -> str:

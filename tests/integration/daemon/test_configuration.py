@@ -73,12 +73,19 @@ def test_without_being_configured_there_are_no_unique_identifiers(daemon: Daemon
     assert "Unique ID" not in openssl("x509", "-in", daemon.certs / "plain.crt", "-noout", "-text")
 
 
-@pytest.mark.parametrize(("lifetime", "is_new"), [("1s", True), ("10y", False)])
-def test_the_age_of_a_key_counts_from_its_generation(make_daemon: MakeDaemon, lifetime: str, is_new: bool) -> None:
-    daemon = make_daemon(
-        f"[defaults]\nmax_key_lifetime = {lifetime}\nkey_type = EC\nenroll_ttls = 5s\n"
-        "[selfsign]\nvalidity_period = 8s\n"
-    )
+@pytest.mark.parametrize(
+    ("limit", "is_new"),
+    [
+        ("max_key_lifetime = 1s", True),
+        ("max_key_lifetime = 10y", False),
+        ("max_key_use_count = 1", True),
+        ("max_key_use_count = 9", False),
+    ],
+)
+def test_a_renewal_makes_a_new_key_when_the_old_one_was_used_too_long_since_its_generation_or_too_often(
+    make_daemon: MakeDaemon, limit: str, is_new: bool
+) -> None:
+    daemon = make_daemon(f"[defaults]\n{limit}\nkey_type = EC\nenroll_ttls = 5s\n[selfsign]\nvalidity_period = 8s\n")
     daemon.start()
     assert daemon.request("it", ca="SelfSign").returncode == 0
     key, certificate = daemon.certs / "it.key", daemon.certs / "it.crt"

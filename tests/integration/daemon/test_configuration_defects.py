@@ -87,10 +87,13 @@ def test_at_the_default_level_an_enrolment_is_not_logged(make_daemon: MakeDaemon
     assert daemon.log.read_text() == ""
 
 
+@as_root
 def test_files_that_were_there_keep_owner_and_mode(daemon: DaemonUnderTest) -> None:
     certificate = daemon.certs / "kept.crt"
     certificate.touch()
     certificate.chmod(0o644)
+    os.chown(certificate, NOBODY.pw_uid, NOBODY.pw_gid)
     assert daemon.request("kept", "-G", "EC", "-g", "256", ca="SelfSign").returncode == 0
-    assert certificate.stat().st_mode & 0o777 == 0o644
+    kept = certificate.stat()
+    assert (kept.st_mode & 0o777, kept.st_uid, kept.st_gid) == (0o644, NOBODY.pw_uid, NOBODY.pw_gid)
     assert Path(certificate).read_text().startswith("-----BEGIN CERTIFICATE-----")

@@ -180,3 +180,23 @@ def test_a_failing_command_of_a_ca_shows_until_it_works(make_daemon: MakeDaemon)
     works.touch()
     assert daemon.getcert("refresh-ca", "-c", "corp").returncode == 0
     wait_until(lambda: "ca-error" not in shown(), daemon.log)
+
+
+def test_commands_of_different_requests_exclude_one_another_from_the_first_to_the_last(make_daemon: MakeDaemon) -> None:
+    """One that stops a service must not meet one that starts it."""
+    daemon = make_daemon()
+    daemon.start()
+    happened = daemon.root / "happened"
+    hook = make_hook(daemon, f'echo "$1 $CERTMONGER_REQUEST_NICKNAME" >> {happened}; sleep 0.1')
+    names = [f"it{number}" for number in range(4)]
+    for name in names:
+        places = ("-f", daemon.certs / f"{name}.crt", "-k", daemon.certs / f"{name}.key")
+        commands = ("-B", f"{hook} stop", "-C", f"{hook} start")
+        asked = daemon.getcert("request", "-I", name, "-c", "SelfSign", "-G", "EC", *places, *commands)
+        assert asked.returncode == 0, asked.stdout
+    for name in names:
+        daemon.wait_for(name)
+    lines = happened.read_text().splitlines()
+    order = [line.split()[1] for line in lines[::2]]
+    assert sorted(order) == names
+    assert lines == [f"{verb} {name}" for name in order for verb in ("stop", "start")]

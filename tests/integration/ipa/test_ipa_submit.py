@@ -19,7 +19,7 @@ def sent(rig: IpaRig) -> list[dict[str, object]]:
 
 def test_a_certificate_is_issued_to_who_has_the_keytab(rig: IpaRig) -> None:
     done = rig.submit()
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert x509.load_pem_x509_certificate(done.stdout.encode()) == ISSUED
     (call,) = rig.server.calls
     assert call["user"] == f"{CLIENT}@TEST.EXAMPLE"

@@ -29,6 +29,7 @@ before=$(sha256sum /etc/old.crt)
 
 dpkg -i /tmp/new.deb
 /usr/sbin/certmonger -v
+getent passwd certmonger-helper >/dev/null
 with_daemon "getcert list"
 with_daemon "getcert request -I new -c local -N CN=new -f /etc/new.crt -k /etc/new.key -w"
 with_daemon "local-getcert list"
@@ -85,6 +86,9 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
         "/usr/lib/certmonger/acme-submit",
         "/usr/lib/certmonger/est-submit",
         "/lib/systemd/system/certmonger.service",
+        "/usr/lib/systemd/user/certmongerd.service",
+        "/usr/lib/sysusers.d/certmongerd.conf",
+        "/usr/lib/tmpfiles.d/certmongerd.conf",
         "/usr/share/man/man1/getcert-request.1.gz",
         "/usr/share/man/man1/ipa-getcert.1.gz",
         "/usr/share/man/man5/certmonger.conf.5.gz",
@@ -97,7 +101,7 @@ def test_the_package_has_certmongers_names_and_nothing_where_state_is(package: P
     ):
         assert name in names
     assert not [name for name in names if name.startswith(("/etc/", "/var/"))]
-    for package_of_an_extra in ("acme", "josepy", "prometheus_client"):
+    for package_of_an_extra in ("acme", "josepy", "pkcs11", "prometheus_client"):
         assert [name for name in names if name.endswith(f"/site-packages/{package_of_an_extra}/")]
 
 

@@ -68,7 +68,7 @@ def test_what_was_staged_works_in_its_place(places: tuple[Path, Path]) -> None:
             check=False,
         )
         assert done.stdout.startswith(f"{product} (certmongerd "), done.stdout + done.stderr
-    imported = "import acme, josepy, prometheus_client"
+    imported = "import acme, josepy, pkcs11, prometheus_client"
     subprocess.run([prefix / "bin" / "python", "-I", "-c", imported], check=True, timeout=60)
     version = subprocess.run(
         [stage / NAMES / "certmonger-session", "-v"], capture_output=True, text=True, timeout=60, check=True

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from daemon_under_test import wait_until
-from systemd_host import PROJECT, SystemdHost
+from systemd_host import BIN, PROJECT, SystemdHost
 
 NAMESPACES = "for n in mnt net; do readlink /proc/self/ns/$n; done"
 
@@ -36,7 +36,8 @@ def wait_for_file(host: SystemdHost, path: str) -> None:
 def limit(host: SystemdHost) -> None:
     """Commands may take a few seconds; helpers are told a proxy with a password."""
     host.write("/etc/certmonger/certmonger.conf", "[helpers]\nhook_timeout = 4s\n")
-    host.write("/etc/default/certmonger", "OPTS=-d3\nhttp_proxy=http://user:proxy-secret@proxy.example.org\n")
+    proxies = "http_proxy=http://user:proxy-secret@proxy.example.org\nno_proxy=127.0.0.1\n"
+    host.write("/etc/default/certmonger", f"OPTS=-d3\n{proxies}")
     host.run("systemctl", "restart", "certmongerd.service")
 
 
@@ -106,6 +107,7 @@ def test_a_hook_gets_the_environment_that_was_made_for_it(host: SystemdHost) -> 
         "CERTMONGER_CERT_LOCATION": "/etc/ssl/environment.crt",
         "CERTMONGER_KEY_LOCATION": "/etc/ssl/environment.key",
         "http_proxy": "http://user:proxy-secret@proxy.example.org",
+        "no_proxy": "127.0.0.1",
         **({"LANG": seen["LANG"]} if "LANG" in seen else {}),
     }
 
@@ -180,6 +182,42 @@ def test_other_peoples_helpers_run_as_root_outside_and_bundled_ones_inside(host:
     assert "CA_REJECTED" in request(host, "other", ca="other")
     assert "not today" in host.getcert("list", "-i", "other").stdout
     assert host.read("/usr/share/helper") == "NoNewPrivs:\t0\n"
+
+
+def temporary_directories(host: SystemdHost) -> set[str]:
+    """Those of helpers' runs."""
+    return {name for name in host.run("ls", "/run/certmonger").stdout.split() if name.startswith("helper-")}
+
+
+LISTENER = """
+import socket
+server = socket.create_server(("127.0.0.1", 8099))
+while True:
+    connection, (_, port, *_) = server.accept()
+    for line in open("/proc/net/tcp").readlines()[1:]:
+        _, local, _, _, _, _, _, uid, *_ = line.split()
+        if int(local.rpartition(":")[2], 16) == port:
+            with open("/srv/uids", "a") as log:
+                print(uid, file=log)
+    connection.close()
+"""
+
+
+def test_bundled_helpers_become_their_user_within_the_sandbox(host: SystemdHost) -> None:
+    host.write("/srv/listener.py", LISTENER)
+    host.run("systemd-run", "--unit=listener", BIN / "python", "-I", "/srv/listener.py")
+    acme = "acme-submit -u http://127.0.0.1:8099/ --agree-tos"
+    folder = host.run(BIN / "certmongerd", "--helper-dir").stdout.strip()
+    host.run("rm", "-rf", "/var/lib/certmonger/acme")
+    before = temporary_directories(host)  # of a daemon that was ended before it could remove them
+    host.getcert("add-ca", "-c", "watched", "-e", f"{folder}/{acme}")
+    wait_for_file(host, "/srv/uids")  # a question about the CA itself
+    assert "CA_UNREACHABLE" in request(host, "watched", ca="watched")
+    assert "cannot be reached" in host.getcert("list", "-i", "watched").stdout
+    uid = host.run("id", "-u", "certmonger-helper").stdout.strip()
+    assert set(host.read("/srv/uids").split()) == {uid}
+    assert host.run("stat", "-c", "%U %a", "/var/lib/certmonger/acme").stdout == "certmonger-helper 700\n"
+    wait_until(lambda: temporary_directories(host) <= before)
 
 
 def test_the_unit_and_the_drop_in_for_tokens_are_what_systemd_understands(host: SystemdHost) -> None:

@@ -134,8 +134,14 @@ def test_the_metrics_have_no_fault_that_promtool_finds(target: str) -> None:
 
 
 def test_the_alert_rules_are_loaded_and_fire_as_they_say() -> None:
-    assert "5 rules found" in promtool("check", "rules", RULES)
-    promtool("test", "rules", Path(__file__).with_name("alerts_test.yaml"))
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    assert f"{len(group['rules'])} rules found" in promtool("check", "rules", RULES)
+    tests = Path(__file__).with_name("alerts_test.yaml")
+    promtool("test", "rules", tests)
+    tried = {
+        case["alertname"] for test in yaml.safe_load(tests.read_text())["tests"] for case in test["alert_rule_test"]
+    }
+    assert tried == {rule["alert"] for rule in group["rules"]}
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -43,11 +43,22 @@ ADOPTED = Template(
 
 
 def test_an_empty_template_asks_for_what_the_certificate_has() -> None:
-    # But not for where its status is published, which another issuer would have to know.
+    # As certmonger does, but for being a CA.
     assert fill_template(Template(), FACTS) == ADOPTED
+
+
+def test_the_certificate_of_a_ca_stays_one_with_the_path_length_that_it_has() -> None:
     unlimited = fill_template(Template(), replace(FACTS, ca_path_length=-2))
     assert (unlimited.is_ca, unlimited.ca_path_length) == (True, -1)
-    assert not fill_template(Template(), replace(FACTS, is_ca=False, ca_path_length=-1)).is_ca
+    leaf = fill_template(Template(), replace(FACTS, is_ca=False, ca_path_length=-1))
+    assert (leaf.is_ca, leaf.ca_path_length) == (False, -1)
+    own = fill_template(Template(is_ca=True, ca_path_length=0), FACTS)
+    assert (own.is_ca, own.ca_path_length) == (True, 0)
+
+
+def test_where_the_status_is_published_comes_from_a_self_issued_certificate_only() -> None:
+    filled = fill_template(Template(), replace(FACTS, issuer_der=FACTS.subject_der))
+    assert filled == replace(ADOPTED, crldp=("http://crl",), freshest_crl=("http://freshest",), ocsp=("http://ocsp",))
 
 
 def test_what_the_template_says_already_is_kept() -> None:
@@ -67,7 +78,7 @@ def test_what_the_template_says_already_is_kept() -> None:
         profile="own",
         ns_certtype="own",
     )
-    assert fill_template(own, FACTS) == own
+    assert fill_template(own, replace(FACTS, is_ca=False)) == own
     assert fill_template(replace(Template(), email=("own",)), FACTS) == replace(ADOPTED, email=("own",))
 
 

@@ -1,8 +1,11 @@
 """Keys and certificates in NSS databases; what is there afterwards is certutil's word."""
 
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from pki_material import ec_key
 from certmongerd.core.errors import FailureKind, KeyStoreError
 from certmongerd.core.model import KeyAlgorithm, KeyRecord
 from certmongerd.keystore.nss.store import NssKeyStore, candidate_nickname
+from certmongerd.keystore.nss.worker import WORKER
+from certmongerd.keystore.worker import Worker
 from certmongerd.pki.algorithms import digest_named
 from certmongerd.pki.keys import sign, spki_of_key
 from certmongerd.pki.pem import pem_blocks
@@ -337,6 +342,26 @@ class TestRefusals:
             STORE.generate_key(replace(sql.key(), pin_file=str(sql.directory / "no-pin")), EC, MARKER, "")
         assert caught.value.kind is FailureKind.PIN
         assert list(sql.directory.iterdir()) == []
+
+    @pytest.mark.parametrize("mode", ["IMMEDIATE", "EXCLUSIVE"])
+    def test_somebody_who_is_writing_is_waited_for_some_time(
+        self, sql: NssDatabase, monkeypatch: pytest.MonkeyPatch, mode: str
+    ) -> None:
+        STORE.generate_key(sql.key(), EC, MARKER, "")
+        with closing(sqlite3.connect(sql.directory / "key4.db", isolation_level=None)) as other:
+            other.execute(f"BEGIN {mode}")
+            monkeypatch.setattr("certmongerd.keystore.nss.store.WORKER", Worker(WORKER.module, time_limit_s=20))
+            with pytest.raises(KeyStoreError, match="Another program has locked") as caught:
+                STORE.generate_key(sql.key("other"), EC, MARKER, "")
+            assert caught.value.kind is FailureKind.OTHER
+            monkeypatch.undo()
+            with ThreadPoolExecutor() as threads:
+                waiting = threads.submit(STORE.generate_key, sql.key("other"), EC, MARKER, "")
+                with pytest.raises(TimeoutError):
+                    waiting.result(timeout=0.5)
+                other.execute("ROLLBACK")
+                assert waiting.result().marker == ""
+        assert sorted(sql.private_keys()) == [("ec", "other"), ("ec", "web")]
 
     def test_an_unknown_token_is_named(self, sql: NssDatabase) -> None:
         sql.make()
