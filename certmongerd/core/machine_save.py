@@ -247,7 +247,7 @@ def _start_saving_only_ca_certs(request: Request, _event: Continue, _context: Co
 
 def _only_ca_certs_not_saved(request: Request, event: Failed, context: Context) -> Step:
     request = replace(request, ca_error=event.reason)
-    if event.kind is FailureKind.PERMS:
+    if event.kind is FailureKind.PERMS and not is_renewal_due(request, context):
         return _save_later(request, State.NEED_ONLY_CA_CERT_SAVE_PERMS)
     failures = request.deployment.ca_certs_failures
     delay = back_off(failures, 2 * SOONISH, LONGEST_FIRST_RETRY)

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from daemon_under_test import DaemonUnderTest, assert_pair
@@ -121,6 +122,7 @@ def test_a_command_is_run_and_its_status_passed_on(make_daemon: MakeDaemon) -> N
 
 def test_an_idle_daemon_ends_by_itself(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon("", "-b", "1")
-    daemon.start()
+    with suppress(AssertionError):  # on a slow machine it has ended before anybody could see that it runs
+        daemon.start()
     assert daemon.process is not None
-    assert daemon.process.wait(timeout=20) == 0
+    assert daemon.process.wait(timeout=60) == 0

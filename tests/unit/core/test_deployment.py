@@ -107,10 +107,10 @@ def test_a_place_that_cannot_be_written_is_tried_again_although_somebody_has_to_
     assert (world.request.state, world.request.is_stuck) == (State.MONITORING, False)
 
 
-def without_ca_certs() -> World:
+def without_ca_certs(kind: FailureKind = FailureKind.OTHER) -> World:
     """A certificate that is watched, whose CA's certificates cannot be stored."""
     world = World(request=replace(monitored(), state=State.NEED_TO_SAVE_ONLY_CA_CERTS))
-    world.overrides = {SaveCaCerts: Failed(FailureKind.OTHER, "No such directory.")}
+    world.overrides = {SaveCaCerts: Failed(kind, "No such directory.")}
     world.happen(Begin())
     return world
 
@@ -139,10 +139,11 @@ def test_ca_certificates_alone_are_tried_again_less_and_less_often_and_people_ar
     assert world.request.deployment == Deployment()
 
 
-def test_a_certificate_is_renewed_however_long_its_ca_s_certificates_cannot_be_stored_alone() -> None:
-    world = without_ca_certs()
+@pytest.mark.parametrize("kind", FailureKind)
+def test_a_certificate_is_renewed_however_long_its_ca_s_certificates_cannot_be_stored_alone(kind: FailureKind) -> None:
+    world = without_ca_certs(kind)
     world.live(330 * DAY)
-    assert world.request.deployment.ca_certs_failures > 100
+    assert len(world.times_of(SaveCaCerts)) > 100
     world.live(20 * DAY)
     assert world.times_of(Submit)
 
