@@ -82,7 +82,7 @@ def test_without_being_configured_there_are_no_unique_identifiers(daemon: Daemon
         ("max_key_use_count = 9", False),
     ],
 )
-def test_a_renewal_makes_a_new_key_when_the_old_one_was_used_too_long_since_its_generation_or_too_often(
+def test_the_age_of_a_key_counts_from_its_generation_and_so_do_its_uses(
     make_daemon: MakeDaemon, limit: str, is_new: bool
 ) -> None:
     daemon = make_daemon(f"[defaults]\n{limit}\nkey_type = EC\nenroll_ttls = 5s\n[selfsign]\nvalidity_period = 8s\n")
