@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from crash.places import place_of
+
 State = Mapping[str, bytes]
 """Content by path, relative to the recorded directory."""
 
@@ -41,7 +43,7 @@ class _Recorder:
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             with self._lock:
-                line = self._line(name, args)
+                line = self._line(name, args, kwargs)
                 result = call(*args, **kwargs)
                 if line is not None:
                     self._write(self._log, json.dumps(line).encode() + b"\n")
@@ -49,9 +51,9 @@ class _Recorder:
 
         return recorded
 
-    def _line(self, name: str, args: tuple[Any, ...]) -> list[str | int] | None:
+    def _line(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[str | int] | None:
         """What to write about a call; None when nothing changes, or somewhere else."""
-        first = os.readlink(f"/proc/self/fd/{args[0]}") if isinstance(args[0], int) else os.fspath(args[0])
+        first = place_of(args, named)
         path = first.removeprefix(self._below)
         if path == first or path.endswith(_UNSYNCED):
             return None
@@ -64,7 +66,7 @@ class _Recorder:
             case "write":
                 return ["write", path, base64.b64encode(args[1]).decode()]
             case "rename" | "link":
-                return [name, path, os.fspath(args[1]).removeprefix(self._below)]
+                return [name, path, place_of(args, named, 1).removeprefix(self._below)]
             case _:
                 return [name, path]
 

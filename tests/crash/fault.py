@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from crash.disk import record
+from crash.places import place_of
 
 _WRITING_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _LASTING: Final = ("open", "write", "rename", "replace", "link", "symlink", "unlink", "mkdir", "rmdir")
@@ -107,15 +108,14 @@ class _Stairs:
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **kwargs: Any) -> Any:
-            if not _is_reading(name, args) and self._is_last(name, args):
+            if not _is_reading(name, args) and self._is_last(name, place_of(args, kwargs)):
                 _tear(name, call, args)
                 _end()
             return call(*args, **kwargs)
 
         return counted
 
-    def _is_last(self, name: str, args: tuple[Any, ...]) -> bool:
-        path = os.readlink(f"/proc/self/fd/{args[0]}") if name == "write" else os.fspath(args[0])
+    def _is_last(self, name: str, path: str) -> bool:
         if not path.startswith(f"{self._steps.below}/"):
             return False
         step = f"{name} {_CHANGING.sub('*', path.removeprefix(f'{self._steps.below}/'))}"

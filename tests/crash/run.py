@@ -27,7 +27,7 @@ LIFE_LIMIT_S: Final = 1.0
 _LONGEST_LIFE_S: Final = 0.3
 _FAULTS: Final = 0.75
 _MOST_CALLS: Final = 400
-ORPHAN_LIMIT_S: Final = 30.0
+ORPHAN_LIMIT_S: Final = 120.0
 
 
 def run_instance(root: Path, kills: int, seed: int, helpers: Commands, *, in_databases: bool) -> Counter[str]:
@@ -104,11 +104,24 @@ def wait_for_tidiness(instance: Instance) -> None:
 
 def wait_for_orphans(instance: Instance) -> None:
     """What killed daemons had started ends by itself."""
-    sessions = set(instance.daemons)
     deadline = time.monotonic() + ORPHAN_LIMIT_S
-    while left := [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _session(pid) in sessions]:
+    while left := [*instance.helpers(), *_forked(instance)]:
         assert time.monotonic() < deadline, f"processes of killed daemons go on: {left}"
         time.sleep(0.1)
+
+
+def _forked(instance: Instance) -> list[int]:
+    """Processes that daemons have forked and that are no other programs; numbers of processes are used again."""
+    sessions = set(instance.daemons)
+    found = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _session(pid) in sessions]
+    return [pid for pid in found if bytes(instance.root.parent) in _command(pid)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def _session(pid: int) -> int:

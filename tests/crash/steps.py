@@ -36,7 +36,7 @@ from certmongerd.core.states import State
 from certmongerd.store.repository import Stored
 
 REACH_LIMIT_S: Final = 60.0
-ORPHAN_LIMIT_S: Final = 30.0
+ORPHAN_LIMIT_S: Final = 120.0
 FOLDERS: Final = ("requests", "cas", "local", "certs")
 ANSWERED: Final = "the client was answered"
 _ATTEMPTS: Final = 3
@@ -128,8 +128,8 @@ class Walk:
     def _wait_for_helpers(self) -> None:
         """What killed daemons had started ends by itself, and must not write into the next one's files."""
         deadline = time.monotonic() + ORPHAN_LIMIT_S
-        while self._instance.helpers():
-            assert time.monotonic() < deadline, "helpers of killed daemons go on"
+        while left := self._instance.helpers():
+            assert time.monotonic() < deadline, f"helpers of killed daemons go on: {left}"
             time.sleep(0.05)
 
     def _begin_again(self) -> None:
