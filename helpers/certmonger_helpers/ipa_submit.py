@@ -3,6 +3,7 @@
 import argparse
 import base64
 import logging
+import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -120,16 +121,21 @@ def fetch_roots(given: HelperInput, options: argparse.Namespace) -> Reply:
     async def send(client: HttpClient, url: str, login: Login) -> tuple[str, ...]:
         return rpc.ca_certificates(await call(client, url, rpc.ca_show_call(), login), url)
 
-    with tempfile.TemporaryDirectory(prefix="ipa-") as folder, _login(options, cache=f"FILE:{folder}/cache") as login:
-        entrust(Path(folder))
-        realm = login.realm if isinstance(login, Identity) else ""
-        failure: HelperError | None = None
-        certificates: tuple[str, ...] = ()
-        try:
-            certificates = _ask_servers(options, login, send)
-        except HelperError as error:
-            failure = error
-        certificates = tuple(dict.fromkeys([*certificates, *_of_directory(settings, login)]))
+    folder = Path(tempfile.mkdtemp(prefix="ipa-"))
+    try:
+        with _login(options, cache=f"FILE:{folder}/cache") as login:
+            entrust(folder)
+            realm = login.realm if isinstance(login, Identity) else ""
+            failure: HelperError | None = None
+            certificates: tuple[str, ...] = ()
+            try:
+                certificates = _ask_servers(options, login, send)
+            except HelperError as error:
+                failure = error
+            certificates = tuple(dict.fromkeys([*certificates, *_of_directory(settings, login)]))
+    finally:
+        # Whoever gave up what root has cannot remove the empty folder from a directory that is root's alone.
+        shutil.rmtree(folder, ignore_errors=True)
     if failure is not None and not certificates:
         raise failure
     nickname = f"{realm} {ROOT_NICKNAME}".strip()
