@@ -18,7 +18,6 @@ from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.index import RequestIndex
 from certmongerd.core.machine import durable_image
 from certmongerd.core.model import Ca, Request
-from certmongerd.core.states import State
 from certmongerd.core.step import Context, Policy
 from certmongerd.runner.clock import Alarm, Clock
 from certmongerd.runner.executor import Executor
@@ -212,8 +211,7 @@ class Registry:
             policy=self.policy,
             ca=find_ca(self._ca_list, request.ca_name) if request.ca_name else None,
             cas=self._ca_list,
-            # Random bytes cost a system call, and only here one is taken.
-            new_marker=new_marker() if request.state is State.NEED_KEY_PAIR else "",
+            new_marker=new_marker(),
         )
 
     def unused_nickname(self) -> Nickname:
