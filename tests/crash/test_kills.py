@@ -1,4 +1,7 @@
-"""A thousand daemons are killed under load, at any moment and in every kind of call that writes; nothing is lost."""
+"""Daemons are killed under load, at any moment and in every kind of call that writes; nothing is lost.
+
+`make soak` does it with ten thousand of them.
+"""
 
 import json
 import os
@@ -8,8 +11,8 @@ from pathlib import Path
 
 from crash.run import SETTLE_EVERY
 
-KILLS = 1000
-KILLS_WITH_DATABASES = 100
+KILLS = 250
+KILLS_WITH_DATABASES = 25
 TESTS = Path(__file__).parents[1]
 
 
@@ -25,7 +28,7 @@ def kill(directory: Path, kills: int, *options: str) -> dict[str, int]:
     return counts
 
 
-def test_nothing_is_lost_by_a_thousand_kills(tmp_path: Path) -> None:
+def test_nothing_is_lost_by_kills_under_load(tmp_path: Path) -> None:
     counts = kill(tmp_path, KILLS)
     assert counts["killed in a call that writes"] > KILLS // 3
     assert min(counts[kind] for kind in ("serials", "with a PIN", "over SCEP")) > 0
