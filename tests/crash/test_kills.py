@@ -11,8 +11,8 @@ from pathlib import Path
 
 from crash.run import SETTLE_EVERY
 
-KILLS = 250
-KILLS_WITH_DATABASES = 25
+KILLS = 300
+KILLS_WITH_DATABASES = 100
 TESTS = Path(__file__).parents[1]
 
 
