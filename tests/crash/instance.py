@@ -309,10 +309,15 @@ class Instance:
         missing = set(self.listed())
         while missing:
             listed = self.listed()
-            missing -= {name for name, entry in listed.items() if entry.status == state}
-            for name, entry in listed.items():
-                if entry.status == "NEED_GUIDANCE" and HELPER_KILLED in entry.properties.text("ca-error"):
-                    self.command(name, "resubmit")  # as it says, somebody has to look
+            troubled = {name for name, entry in listed.items() if entry.properties.text("ca-error")}
+            missing -= {name for name, entry in listed.items() if entry.status == state} - troubled
+            for name in troubled:
+                needs_somebody = listed[name].status == "NEED_GUIDANCE"
+                # A renewal whose helper was killed is tried again later, with the key that it made.
+                if listed[name].status == "MONITORING" or (
+                    needs_somebody and HELPER_KILLED in listed[name].properties.text("ca-error")
+                ):
+                    self.command(name, "resubmit")
             if missing and time.monotonic() > deadline:
                 log = (self.root / "log").read_text()[-6000:]
                 stuck = [(name, listed[name].status, listed[name].properties.text("ca-error")) for name in missing]
