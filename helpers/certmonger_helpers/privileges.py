@@ -74,16 +74,7 @@ def hand_over(directory: Path) -> bool:
     user = service_user()
     if not can_give_up() or user is None or user.pw_name != SERVICE_USER:
         return False
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            if os.fstat(opened).st_uid == 0:
-                _change_owner(opened, user)
-        finally:
-            os.close(opened)
-    except OSError as exc:
-        raise Unconfigured(f"{exc.filename or directory} cannot be given to {SERVICE_USER}: {exc.strerror}") from exc
+    _give(directory, user)
     return True
 
 
@@ -93,24 +84,25 @@ def entrust(directory: Path) -> None:
     Does nothing in a process that is not root's. Raises Unconfigured.
     """
     user = service_user()
-    if not can_give_up() or user is None:
-        return
+    if can_give_up() and user is not None:
+        _give(directory, user)
+
+
+def _give(directory: Path, user: pwd.struct_passwd) -> None:
+    """Make *directory* and, while it is root's, give it to *user* with all that is in it. Raises Unconfigured."""
     try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _change_owner(opened, user)
+            if os.fstat(opened).st_uid == 0:
+                for _, _, names, at in os.fwalk(".", topdown=False, dir_fd=opened):
+                    for name in names:
+                        os.chown(name, user.pw_uid, user.pw_gid, dir_fd=at, follow_symlinks=False)
+                    os.fchown(at, user.pw_uid, user.pw_gid)
         finally:
             os.close(opened)
     except OSError as exc:
         raise Unconfigured(f"{exc.filename or directory} cannot be given to {user.pw_name}: {exc.strerror}") from exc
-
-
-def _change_owner(directory: int, user: pwd.struct_passwd) -> None:
-    """Give an open directory and all below it to *user*. Raises OSError."""
-    for _, _, names, at in os.fwalk(".", topdown=False, dir_fd=directory):
-        for name in names:
-            os.chown(name, user.pw_uid, user.pw_gid, dir_fd=at, follow_symlinks=False)
-        os.fchown(at, user.pw_uid, user.pw_gid)
 
 
 def _exists_in_this_namespace(uid: int) -> bool:

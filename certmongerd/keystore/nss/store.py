@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
@@ -15,9 +14,10 @@ from certmongerd.keystore.nss.worker import WORKER
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
+from certmongerd.keystore.worker_key import WorkerKey, key_facts_of
 from certmongerd.pki.certs import ParsedCertificate, parse_certificate, parse_der_certificate, spki_of, to_pem
-from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
-from certmongerd.pki.token_key import Oaep, token_key
+from certmongerd.pki.keys import KeyFacts, PrivateKey
+from certmongerd.pki.token_key import token_key
 
 
 def candidate_nickname(storage: KeyStorage, marker: str) -> str:
@@ -48,7 +48,7 @@ class NssKeyStore:
         if facts is None:
             raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no private key of this nickname.")
         try:
-            return token_key(facts.spki, _DatabaseKey(storage, facts.spki))
+            return token_key(facts.spki, _database_key(storage, facts.spki))
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
 
@@ -165,38 +165,11 @@ class NssKeyStore:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _DatabaseKey:
-    """What the database does with one of its keys."""
-
-    storage: KeyStorage
-    spki: bytes
-
-    def sign(self, block: bytes) -> bytes:
-        answer = WORKER.ask(
-            "sign",
-            self.storage.location,
-            token=self.storage.token,
-            pin=read_pin(self.storage),
-            spki=self.spki.hex(),
-            block=block.hex(),
-        )
-        return bytes.fromhex(str(answer["signature"]))
-
-    def decrypt(self, ciphertext: bytes, oaep: Oaep | None) -> bytes | None:
-        answer = WORKER.ask(
-            "decrypt",
-            self.storage.location,
-            token=self.storage.token,
-            pin=read_pin(self.storage),
-            spki=self.spki.hex(),
-            ciphertext=ciphertext.hex(),
-            digest=oaep.digest if oaep else None,
-            mask_digest=oaep.mask_digest if oaep else None,
-            label=oaep.label.hex() if oaep else "",
-        )
-        plaintext = answer["plaintext"]
-        return None if plaintext is None else bytes.fromhex(str(plaintext))
+def _database_key(storage: KeyStorage, spki: bytes) -> WorkerKey:
+    """The key of *spki*, whatever it is called."""
+    return WorkerKey(
+        WORKER, storage.location, lambda: {"token": storage.token, "pin": read_pin(storage), "spki": spki.hex()}
+    )
 
 
 def _set_ownership(storage: KeyStorage | CertStorage, names: tuple[str, ...]) -> None:
@@ -218,14 +191,6 @@ def newest_certificate(storage: CertStorage, encoded: Sequence[str]) -> str | No
         raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
     newest = max(certificates, key=_begin_of, default=None)
     return to_pem(newest) if newest is not None else None
-
-
-def key_facts_of(storage: KeyStorage, spki: object, token: object) -> KeyFacts:
-    """Facts of the key with a hexadecimal SubjectPublicKeyInfo. Raises `KeyStoreError`."""
-    try:
-        return public_key_facts(bytes.fromhex(str(spki)), str(token))
-    except InvalidValue as exc:
-        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
 
 
 def _begin_of(certificate: ParsedCertificate) -> datetime:

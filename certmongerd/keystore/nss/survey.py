@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from certmongerd.core.errors import KeyStoreError
 from certmongerd.core.model import CertStorage, KeyStorage, StorageType
-from certmongerd.keystore.nss.store import key_facts_of, newest_certificate
+from certmongerd.keystore.nss.store import newest_certificate
 from certmongerd.keystore.nss.worker import WORKER
 from certmongerd.keystore.pin import read_pin
+from certmongerd.keystore.worker_key import key_facts_of
 from certmongerd.pki.keys import KeyFacts
 
 

@@ -10,8 +10,9 @@ from certmongerd.keystore.generation import generation_of
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.worker import Worker
-from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
-from certmongerd.pki.token_key import Oaep, token_key
+from certmongerd.keystore.worker_key import WorkerKey, key_facts_of
+from certmongerd.pki.keys import KeyFacts, PrivateKey
+from certmongerd.pki.token_key import token_key
 
 _WORKER: Final = Worker("certmongerd.keystore.pkcs11.process", time_limit_s=120)
 """A smart card needs a minute for a key of 4096 bits."""
@@ -32,7 +33,7 @@ class Pkcs11KeyStore:
             candidate=_candidate_label(storage, marker),
             known_spki=known_spki.hex(),
         )
-        return _facts(storage, answer["spki"]) if answer["spki"] is not None else None
+        return key_facts_of(storage, answer["spki"]) if answer["spki"] is not None else None
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key, which stays in the token."""
@@ -40,7 +41,7 @@ class Pkcs11KeyStore:
         if facts is None:
             raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no such private key in the token.")
         try:
-            return token_key(facts.spki, _TokenOperations(self.worker, storage, marker, facts.spki))
+            return token_key(facts.spki, self._key(storage, marker, facts.spki))
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
 
@@ -59,7 +60,7 @@ class Pkcs11KeyStore:
             bits=wanted.bits,
             curve=wanted.curve,
         )
-        return Generated(facts=_facts(storage, answer["spki"]), marker=marker if answer["is_candidate"] else "")
+        return Generated(facts=key_facts_of(storage, answer["spki"]), marker=marker if answer["is_candidate"] else "")
 
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
         """Remove the candidate that *marker* names, if it is there."""
@@ -109,41 +110,12 @@ class Pkcs11KeyStore:
         """No file."""
         return ""
 
-
-@dataclass(frozen=True, slots=True)
-class _TokenOperations:
-    """What the token does with one of its keys."""
-
-    worker: Worker
-    storage: KeyStorage
-    marker: str
-    spki: bytes
-
-    def sign(self, block: bytes) -> bytes:
-        answer = self.worker.ask(
-            "sign",
-            self.storage.location,
-            pin=_pin(self.storage),
-            candidate=_candidate_label(self.storage, self.marker),
-            spki=self.spki.hex(),
-            block=block.hex(),
+    def _key(self, storage: KeyStorage, marker: str, spki: bytes) -> WorkerKey:
+        return WorkerKey(
+            self.worker,
+            storage.location,
+            lambda: {"pin": _pin(storage), "candidate": _candidate_label(storage, marker), "spki": spki.hex()},
         )
-        return bytes.fromhex(str(answer["signature"]))
-
-    def decrypt(self, ciphertext: bytes, oaep: Oaep | None) -> bytes | None:
-        answer = self.worker.ask(
-            "decrypt",
-            self.storage.location,
-            pin=_pin(self.storage),
-            candidate=_candidate_label(self.storage, self.marker),
-            spki=self.spki.hex(),
-            ciphertext=ciphertext.hex(),
-            digest=oaep.digest if oaep else None,
-            mask_digest=oaep.mask_digest if oaep else None,
-            label=oaep.label.hex() if oaep else "",
-        )
-        plaintext = answer["plaintext"]
-        return None if plaintext is None else bytes.fromhex(str(plaintext))
 
 
 def _candidate_label(storage: KeyStorage, marker: str) -> str:
@@ -165,13 +137,6 @@ def _pin(storage: KeyStorage, *, for_new_key: bool = False) -> str | None:
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.TOKEN, storage.location, exc.reason) from exc
     return read_pin_for_new_key(storage) if for_new_key else read_pin(storage)
-
-
-def _facts(storage: KeyStorage, spki: object) -> KeyFacts:
-    try:
-        return public_key_facts(bytes.fromhex(str(spki)))
-    except InvalidValue as exc:
-        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
 
 
 def _no_certificates(storage: CertStorage) -> KeyStoreError:
