@@ -4,7 +4,9 @@ import asyncio
 import gc
 import inspect
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,8 +18,28 @@ settings.load_profile("unhurried")
 
 pytest_plugins = ["pytester"]
 
+_OWN_FOLDER = pytest.StashKey[Path]()
 _DESCRIPTORS = "/proc/self/fd"
 _THREADS = Path("/proc/self/task")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a run a folder of its own.
+
+    pytest's usual one is closed to other users whenever a further run begins, and some of the programs under test
+    become another user. The processes of pytest-xdist are given a part of it by the one that starts them.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="certmongerd-tests-"))
+        config.stash[_OWN_FOLDER] = folder
+        config.option.basetemp = str(folder)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove the folder, unless something in it may tell what went wrong."""
+    folder = session.config.stash.get(_OWN_FOLDER, None)
+    if folder is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _descriptors() -> dict[int, str]:

@@ -160,6 +160,13 @@ class DaemonUnderTest:
         fields = (line.strip().partition(":") for line in output.splitlines() if line.startswith("\t"))
         return {key: value.strip() for key, _, value in fields}
 
+    def state_file(self, kind: str, name: str) -> Path:
+        """The file of a request ("requests") or a CA ("cas") that the daemon may be replacing just now."""
+        for path in (self.root / kind).iterdir():
+            if path.suffix != ".tmp" and f"\nid={name}\n" in "\n" + path.read_text():
+                return path
+        raise AssertionError(f"none of the {kind} is {name}")
+
     def add_helper(self, name: str, script: str) -> None:
         """A CA whose helper is a shell script; it answers data operations with 6."""
         path = self.root / f"{name}.sh"

@@ -1,13 +1,12 @@
-"""A small process that has one bundled helper loaded and forks a child per run.
+"""A small process that has the bundled helpers loaded and forks a child per run.
 
 Starting an interpreter and loading its libraries takes longer than most runs of a helper; a fork takes a
 millisecond. The daemon itself is not forked: it has threads, secrets and an event loop.
 
-Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR MODULE SITE`, where DESCRIPTOR is a connected
-SEQPACKET socket and SITE the directory that MODULE's package is in. Each helper has its own process, because
-forking takes longer the more is loaded. What is to be run, environment included, arrives in an anonymous file,
-never in the argument vector. The process ends, and ends its children, when the other side closes the socket. No
-threads, no event loop.
+Started as `python -I -m certmongerd.runner.forkserver DESCRIPTOR`, where DESCRIPTOR is a connected SEQPACKET socket.
+A helper is loaded when it is first asked for. What is to be run, environment included, arrives in an anonymous file
+that only the child reads: nothing of it stays where other runs could find it. The process ends, and ends its children,
+when the other side closes the socket. No threads, no event loop.
 """
 
 import gc
@@ -19,7 +18,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
 from types import ModuleType
 from typing import Final, NoReturn
@@ -29,6 +28,7 @@ from certmongerd.coredumps import forbid_core_dumps
 MESSAGE: Final = struct.Struct("!BQi")
 """Kind, number of the run, value."""
 
+_MAX_COMMAND_BYTES: Final = 16384
 _DESCRIPTORS: Final = 4
 _UNCAUGHT: Final = 70
 """Status of a helper that raised: not one of the protocol, so that it counts as broken."""
@@ -38,7 +38,10 @@ class Command(IntEnum):
     """What the daemon sends."""
 
     RUN = 1
-    """With four descriptors: the job as JSON (see `Job`), standard input, output and error."""
+    """With four descriptors: the job as JSON (see `Job`), standard input, output and error.
+
+    The helper follows the message, see `encode_run`. The value is 1 when more runs like this one are likely.
+    """
     SIGNAL = 2
     """The value is the signal for the run's process group."""
 
@@ -55,38 +58,57 @@ class Report(IntEnum):
 
 
 def main() -> int:
-    """Serve the socket, for the helper, that the command line names, until it is closed."""
+    """Serve the socket that the command line names until it is closed."""
     forbid_core_dumps()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    module, site = sys.argv[2:4]
-    if site not in sys.path:
-        sys.path.append(site)
-    _preload(module)
-    gc.collect()
-    gc.freeze()
-    Server(channel, module).serve()
+    Server(channel).serve()
     return 0
 
 
-def _preload(name: str) -> None:
-    """Load a helper, and let it do once what takes long the first time; a broken one says so again when it is run."""
-    try:
-        warm_up = getattr(importlib.import_module(name), "warm_up", None)
-        if warm_up is not None:
-            warm_up()
-    except ImportError as exc:
-        print(f"Helper {name} cannot be loaded: {exc}", file=sys.stderr, flush=True)
+def encode_run(run: int, module: str, site: str, *, recurs: bool) -> bytes:
+    """The command to run *module*, whose package is in the directory *site*."""
+    return MESSAGE.pack(Command.RUN, run, int(recurs)) + os.fsencode(f"{module}\0{site}")
+
+
+class Modules:
+    """The helpers that are loaded, for every child to come."""
+
+    def __init__(self) -> None:
+        self._loaded: set[str] = set()
+        self._warm: set[str] = set()
+
+    def prepare(self, name: str, site: str, *, recurs: bool) -> None:
+        """Load a helper and, when it *recurs*, let it do once what takes long the first time.
+
+        A broken one says so again when it is run.
+        """
+        if name in self._loaded and (name in self._warm or not recurs):
+            return
+        if site not in sys.path:
+            sys.path.append(site)
+        self._loaded.add(name)
+        try:
+            module = importlib.import_module(name)
+            if recurs:
+                self._warm.add(name)
+                warm_up: Callable[[], None] | None = getattr(module, "warm_up", None)
+                if warm_up is not None:
+                    warm_up()
+        except ImportError as exc:
+            print(f"Helper {name} cannot be loaded: {exc}", file=sys.stderr, flush=True)
+        gc.collect()
+        gc.freeze()
 
 
 class Server:
     """The children, and the socket on which the daemon asks for them."""
 
-    def __init__(self, channel: socket.socket, module: str) -> None:
+    def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._module = module
+        self._modules = Modules()
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._pids: dict[int, int] = {}
@@ -111,13 +133,15 @@ class Server:
 
     def _receive(self) -> bool:
         """Carry out one command; False at the end of the socket."""
-        message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE.size, _DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(self._channel, _MAX_COMMAND_BYTES, _DESCRIPTORS)
         if not message:
             return False
-        kind, run, value = MESSAGE.unpack(message)
+        kind, run, value = MESSAGE.unpack_from(message)
         if kind == Command.RUN:
+            module, site = os.fsdecode(message[MESSAGE.size :]).split("\0")
             try:
-                self._start(run, descriptors)
+                self._modules.prepare(module, site, recurs=bool(value))
+                self._start(run, module, descriptors)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -125,13 +149,13 @@ class Server:
             self._signal(run, value)
         return True
 
-    def _start(self, run: int, descriptors: Sequence[int]) -> None:
+    def _start(self, run: int, module: str, descriptors: Sequence[int]) -> None:
         """Fork the child of a run."""
         old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
             if pid == 0:
-                _be_helper(self._module, descriptors, old_mask)
+                _be_helper(module, descriptors, old_mask)
         except OSError as exc:
             self._report(Report.FAILED, run, exc.errno or 0)
             return

@@ -81,6 +81,7 @@ class Launcher:
         keep_background: bool = False,
         merge_output: bool = False,
         mask: Mask = NOTHING_HIDDEN,
+        recurs: bool = False,
     ) -> Finished:
         """Run *argv* with exactly *env* and wait for its end.
 
@@ -89,7 +90,8 @@ class Launcher:
         its process group gets SIGTERM, then SIGKILL, and is reaped before this returns. *keep_background*
         spares processes that the program left behind when it ended by itself. *merge_output* treats standard
         output as standard error: it is logged, its last lines are kept, and no amount of it is too much. *mask* hides
-        words in what is logged and kept. Raises LaunchError when the program cannot be started.
+        words in what is logged and kept. *recurs*: a bundled helper is loaded with all that such a run needs, for those
+        to come. Raises LaunchError when the program cannot be started.
         """
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
@@ -111,7 +113,9 @@ class Launcher:
             try:
                 if bundled is not None:
                     own = {**env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
-                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture)
+                    return await self._warm.start(
+                        bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture, recurs=recurs
+                    )
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
                 if self.uses_units:
@@ -142,13 +146,20 @@ class Launcher:
                 await remove_temporary_directory(temporary)
 
     async def run_helper(
-        self, argv: Sequence[str], *, env: Mapping[str, str], timeout_s: float, mask: Mask = NOTHING_HIDDEN
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        mask: Mask = NOTHING_HIDDEN,
+        recurs: bool = False,
     ) -> Finished:
         """`run` for an enrolment helper, which works in the directory of the configuration, as certmonger's do.
 
         In the root directory where there is none.
         """
-        return await self.run(argv, env=env, timeout_s=timeout_s, cwd=_directory_of_configuration(env), mask=mask)
+        cwd = _directory_of_configuration(env)
+        return await self.run(argv, env=env, timeout_s=timeout_s, cwd=cwd, mask=mask, recurs=recurs)
 
     async def close(self) -> None:
         """End everything that runs, within a second, and start nothing more."""

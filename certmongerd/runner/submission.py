@@ -113,7 +113,7 @@ class Submissions:
             argv = split_command(self.resolve_helper(ca.external_helper))
             if not argv:
                 return Unconfigured(f'The CA "{ca.id}" has no helper command.')
-            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s, mask=mask)
+            run = await self.launcher.run_helper(argv, env=environment, timeout_s=limit_s, mask=mask, recurs=True)
             self.count_run(ca.id, effect.operation.value, run.exit_status, run.duration_s)
         except (LaunchError, InvalidValue) as error:
             return Unconfigured(f'The helper of the CA "{ca.id}" cannot be run: {error}')

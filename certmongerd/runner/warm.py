@@ -1,4 +1,4 @@
-"""The daemon's side of the fork servers: starts them, asks them for children, notices when one is gone."""
+"""The daemon's side of the fork server: starts it, asks it for children, notices when it is gone."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
-from certmongerd.runner.forkserver import MESSAGE, Command, Job, Report
+from certmongerd.runner.forkserver import MESSAGE, Command, Job, Report, encode_run
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import memory_file
 
@@ -52,11 +52,11 @@ def bundled_helper(program: str, helper_dir: str) -> BundledHelper | None:
 
 
 class WarmStart:
-    """Starts bundled helpers; the server of each is started when first needed, and again when it died."""
+    """Starts bundled helpers; their server is started when first needed, and again when it died."""
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._servers: dict[str, _Server] = {}
+        self._server: _Server | None = None
         self._lock = asyncio.Lock()
 
     async def start(
@@ -68,13 +68,15 @@ class WarmStart:
         cwd: str,
         stdin_fd: int,
         capture: Capture,
+        recurs: bool = False,
     ) -> "WarmChild":
-        """Start *helper* as a child of its server. Raises LaunchError."""
+        """Start *helper* as a child of the server; *recurs*: such runs come often. Raises LaunchError."""
         payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
             for _ in range(_ATTEMPTS):
-                server = await self._running_server(helper)
-                started = server.start(argv[0], (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd))
+                server = await self._running_server()
+                descriptors = (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd)
+                started = server.start(argv[0], helper, descriptors, recurs=recurs)
                 if started is not None:
                     return await started
             raise LaunchError(argv[0], _GONE)
@@ -82,32 +84,28 @@ class WarmStart:
             os.close(payload)
 
     async def close(self) -> None:
-        """End the servers and with them every child."""
+        """End the server and with it every child."""
         async with self._lock:
-            servers, self._servers = self._servers, {}
-            for server in servers.values():
-                server.lose()
-            for server in servers.values():
+            server, self._server = self._server, None
+            if server is not None:
                 await server.close()
 
-    async def _running_server(self, helper: BundledHelper) -> "_Server":
-        """The server of *helper*, started if necessary."""
+    async def _running_server(self) -> "_Server":
+        """The server, started if necessary."""
         async with self._lock:
-            lost = self._servers.get(helper.module)
-            if lost is not None and lost.is_lost:
+            if self._server is not None and self._server.is_lost:
                 _log.warning("%s; it is started again", _GONE)
-                del self._servers[helper.module]
+                lost, self._server = self._server, None
                 await lost.close()
-            if helper.module not in self._servers:
-                self._servers[helper.module] = await self._start_server(helper)
-            return self._servers[helper.module]
+            if self._server is None:
+                self._server = await self._start_server()
+            return self._server
 
-    async def _start_server(self, helper: BundledHelper) -> "_Server":
+    async def _start_server(self) -> "_Server":
         """Start a server and connect to it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            own = ("certmongerd.runner.forkserver", str(theirs.fileno()), helper.module, helper.site)
-            argv = (sys.executable, "-I", "-m", *own)
+            argv = (sys.executable, "-I", "-m", "certmongerd.runner.forkserver", str(theirs.fileno()))
             try:
                 process = await self._spawn(argv, theirs.fileno())
             except BaseException:
@@ -144,14 +142,16 @@ class _Server:
         channel.settimeout(0)
         asyncio.get_running_loop().add_reader(channel, self._receive)
 
-    def start(self, program: str, descriptors: Sequence[int]) -> "asyncio.Future[WarmChild] | None":
+    def start(
+        self, program: str, helper: BundledHelper, descriptors: Sequence[int], *, recurs: bool
+    ) -> "asyncio.Future[WarmChild] | None":
         """Ask for a child with *descriptors*: job, standard input, output and error. None: nobody is there to ask.
 
         The future, and this call when too much was asked already, raise LaunchError.
         """
         run = next(self._numbers)
         try:
-            socket.send_fds(self._channel, [MESSAGE.pack(Command.RUN, run, 0)], descriptors)
+            socket.send_fds(self._channel, [encode_run(run, helper.module, helper.site, recurs=recurs)], descriptors)
         except BlockingIOError as exc:
             raise LaunchError(program, "Too many helpers are being started") from exc
         except OSError:

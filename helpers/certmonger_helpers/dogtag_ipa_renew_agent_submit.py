@@ -11,6 +11,7 @@ from certmonger_helpers.dogtag.agent import has_agent
 from certmonger_helpers.dogtag.program import Server
 from certmonger_helpers.ipa.settings import DEFAULT_CA_FILE, DEFAULT_CONFIG, read_config
 from certmonger_helpers.protocol import Helper, HelperInput, Operation, Reply, Unconfigured, run
+from certmonger_helpers.transport import load_library
 
 _OLD_PORTS: Final = (9180, 9443)
 _PORTS: Final = (8080, 8443)
@@ -70,6 +71,9 @@ HELPER: Final = Helper(
     add_options=add_options,
     choose_operation=program.choose_operation,
 )
+
+
+warm_up: Final = load_library
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 
 from certmonger_helpers.dogtag.program import Server, add_options, choose_operation, enrol, list_profiles
 from certmonger_helpers.protocol import Helper, HelperInput, Operation, Reply, run
+from certmonger_helpers.transport import load_library
 
 
 def _server(options: argparse.Namespace) -> Server:
@@ -32,6 +33,9 @@ HELPER: Final = Helper(
     add_options=add_options,
     choose_operation=choose_operation,
 )
+
+
+warm_up: Final = load_library
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,9 @@ from certmonger_helpers.protocol import Helper, HelperInput, Operation, Reply, U
 from certmonger_helpers.roots import json_of_roots
 from certmonger_helpers.secret_file import secret_of_file
 from certmonger_helpers.tls import TlsSettings
-from certmonger_helpers.transport import HttpClient, Limits, run_with_client
+from certmonger_helpers.transport import HttpClient, Limits, load_library, run_with_client
+
+load_library()  # whatever is asked of this helper, it asks the server
 
 _ENROL: Final = "simpleenroll"
 _REENROL: Final = "simplereenroll"

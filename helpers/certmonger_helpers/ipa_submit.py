@@ -36,7 +36,7 @@ from certmonger_helpers.protocol import (
     run,
 )
 from certmonger_helpers.tls import TlsSettings
-from certmonger_helpers.transport import HttpClient, Limits, run_with_client
+from certmonger_helpers.transport import HttpClient, Limits, load_library, run_with_client
 from certmongerd.core.secret import Secret
 from certmongerd.pki.pem import pem_blocks
 from certmongerd.store.secret_file import secret_file
@@ -235,6 +235,9 @@ HELPER: Final = Helper(
     },
     add_options=add_options,
 )
+
+
+warm_up: Final = load_library
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -34,7 +34,7 @@ from certmonger_helpers.scep.server import ScepServer
 from certmonger_helpers.scep.submission import ENROLMENTS, POLLS, QUERIES, Candidates, submit
 from certmonger_helpers.scep.trace import traced
 from certmonger_helpers.tls import TlsSettings
-from certmonger_helpers.transport import HttpClient, Limits, run_with_client
+from certmonger_helpers.transport import HttpClient, Limits, load_library, run_with_client
 from certmongerd.scep.caps import Capabilities
 from certmongerd.scep.trust import TrustedCertificates
 
@@ -46,6 +46,8 @@ REQUIREMENTS: Final = (
     "CERTMONGER_GETCERTINITIAL",
     "CERTMONGER_GETCERTINITIAL_REKEY",
 )
+
+load_library()  # whatever is asked of this helper, it asks the server
 _Result = TypeVar("_Result")
 
 

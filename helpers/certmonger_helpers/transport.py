@@ -6,9 +6,9 @@ import ssl
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -17,6 +17,9 @@ from certmonger_helpers.outcome import Unconfigured, Unreachable
 from certmonger_helpers.privileges import give_up
 from certmonger_helpers.tls import TlsSettings, tls_context
 from certmongerd import __version__
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +86,16 @@ class HttpResponse:
         return first[:_SHOWN_TEXT]
 
 
+def load_library() -> ModuleType:
+    """aiohttp, which takes longer to load than all else, and many runs, as on a host without the CA, end without it.
+
+    Also a helper's `warm_up`, for those whose runs may end so.
+    """
+    import aiohttp
+
+    return aiohttp
+
+
 class HttpClient:
     """Sends requests. An asynchronous context manager; every use of it is one trust and one set of limits.
 
@@ -90,11 +103,13 @@ class HttpClient:
     """
 
     def __init__(self, *, tls: TlsSettings, limits: Limits) -> None:
+        load_library()  # here already: a process that has given up root may not be able to read it any more
         self._tls = tls_context(tls)
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        aiohttp = load_library()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -125,6 +140,7 @@ class HttpClient:
 
     async def _exchange(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
         """One request, and where it was redirected to, if it was."""
+        aiohttp = load_library()
         try:
             return await self._send(request, url)
         except TimeoutError as exc:
@@ -192,7 +208,7 @@ def run_with_client(
         raise Unreachable(f"{shown(url)} did not answer within the time limit") from exc
 
 
-async def _read(stream: aiohttp.StreamReader, limit: int, url: str) -> bytes:
+async def _read(stream: "aiohttp.StreamReader", limit: int, url: str) -> bytes:
     """The whole body; raises Unreachable once it exceeds *limit*."""
     body = bytearray()
     async for chunk in stream.iter_chunked(_CHUNK_BYTES):

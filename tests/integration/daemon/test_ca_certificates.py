@@ -70,7 +70,7 @@ def daemon(make_daemon: MakeDaemon) -> DaemonUnderTest:
     helper.chmod(0o755)
     daemon.start()
     assert daemon.getcert("add-ca", "-c", "corp", "-e", str(helper)).returncode == 0
-    state = next(path for path in (daemon.root / "cas").iterdir() if "id=corp\n" in path.read_text())
+    state = daemon.state_file("cas", "corp")
     wait_until(lambda: "ca_other_certs=" in state.read_text(), daemon.log)
     return daemon
 

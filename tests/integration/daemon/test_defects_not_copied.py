@@ -135,8 +135,7 @@ def until(is_so: Callable[[], bool], what: Callable[[], object] = lambda: "") ->
 
 
 def state_file(daemon: DaemonUnderTest, name: str) -> str:
-    found = [path.read_text() for path in (daemon.root / "requests").iterdir()]
-    return next(text for text in found if f"id={name}\n" in text)
+    return daemon.state_file("requests", name).read_text()
 
 
 # Crashes and security

@@ -75,9 +75,7 @@ def test_keys_of_all_kinds_survive_a_restart(make_daemon: Callable[..., DaemonUn
     for kind in KINDS:
         assert daemon.listing(f"kept-{kind}")["status"] == "MONITORING"
         assert daemon.getcert("resubmit", "-i", f"kept-{kind}", "-w").returncode == 0
-        state = next(
-            text for path in (daemon.root / "requests").iterdir() if f"id=kept-{kind}\n" in (text := path.read_text())
-        )
+        state = daemon.state_file("requests", f"kept-{kind}").read_text()
         assert re.findall("^key_(?:gen_)?type=(.*)$", state, re.MULTILINE) == [kind, kind]
 
 

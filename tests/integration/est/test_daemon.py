@@ -126,7 +126,7 @@ def test_what_the_server_wants_in_a_request_is_kept_with_the_ca(daemon: DaemonUn
         der.sequence(der.sequence(der.oid("2.5.29.17"), der.octet_string(b"")))
     )))  # fmt: skip
     add_ca(daemon, rig, "wants", Scenario(attributes=wanted))
-    (state,) = [path for path in (daemon.root / "cas").iterdir() if "id=wants\n" in path.read_text()]
+    state = daemon.state_file("cas", "wants")
     for line in ("ca_required_enroll_attributes", "ca_required_renewal_attributes"):
         wait_until(lambda line=line: f"{line}=template-subject,template-hostname" in state.read_text(), daemon.log)  # type: ignore[misc]  # bound early
 

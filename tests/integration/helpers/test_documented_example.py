@@ -69,5 +69,4 @@ def test_the_daemon_works_with_it(
 
 
 def test_the_daemon_knows_what_it_is(daemon: DaemonUnderTest) -> None:
-    (state,) = [path for path in (daemon.root / "cas").iterdir() if "id=example\n" in path.read_text()]
-    assert "ca_aka=Example CA (certmongerd " in state.read_text()
+    assert "ca_aka=Example CA (certmongerd " in daemon.state_file("cas", "example").read_text()

@@ -16,6 +16,7 @@ from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.process import spawn_server
 
 BITS = 1024
+OTHERS: list[int] = []
 
 
 @pytest.fixture
@@ -32,12 +33,23 @@ async def maker(executor: Executor) -> AsyncIterator[KeyMaker]:
     await maker.close()
 
 
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """What other tests, which share this process, keep running."""
+    OTHERS[:] = children_of(os.getpid())
+
+
+def servers() -> list[int]:
+    """The processes that the maker has started."""
+    return [pid for pid in children_of(os.getpid()) if pid not in OTHERS]
+
+
 async def make_several(maker: KeyMaker, count: int) -> list[PrivateKey]:
     return await asyncio.gather(*(maker.make(KeyAlgorithm.RSA, BITS) for _ in range(count)))
 
 
 def server() -> int:
-    (pid,) = children_of(os.getpid())
+    (pid,) = servers()
     return pid
 
 
@@ -51,13 +63,13 @@ async def test_several_keys_are_made_and_all_are_different(maker: KeyMaker) -> N
 async def test_for_a_single_key_no_process_is_started(maker: KeyMaker) -> None:
     await maker.make(KeyAlgorithm.RSA, BITS)
     await asyncio.gather(*(maker.make(KeyAlgorithm.EC, 256) for _ in range(3)))
-    assert children_of(os.getpid()) == []
+    assert servers() == []
 
 
 async def test_processes_that_nobody_needs_any_more_are_ended(executor: Executor) -> None:
     maker = KeyMaker(executor, spawn_server, idle_s=0)
     await make_several(maker, 3)
-    await until(lambda: not children_of(os.getpid()))
+    await until(lambda: not servers())
     assert len(await make_several(maker, 3)) == 3
     await maker.close()
 
@@ -88,7 +100,7 @@ async def test_closing_ends_the_processes(executor: Executor) -> None:
     pid = server()
     workers = children_of(pid)
     await maker.close()
-    assert children_of(os.getpid()) == []
+    assert servers() == []
     for worker in workers:
         await until_gone(worker)
 

@@ -133,6 +133,8 @@ class Side:
     def ca_file(self, name: str) -> dict[str, str]:
         """The stored values of a CA."""
         for path in (self.root / "cas").iterdir():
+            if path.suffix == ".tmp":
+                continue  # ours replaces its files
             text = path.read_text()
             if f"\nid={name}\n" in f"\n{text}":
                 return dict(re.findall(r"^(\w+)=(.*(?:\n .*)*)", text, re.MULTILINE))

@@ -55,8 +55,7 @@ def test_a_helper_that_does_not_speak_scep_gets_no_scep_variables_and_no_message
     assert not [
         line for line in seen.read_text().splitlines() if line.startswith(("CERTMONGER_SCEP", "CERTMONGER_PKCS"))
     ]
-    (state,) = [path for path in (rig.daemon.root / "requests").iterdir() if "id=M3\n" in path.read_text()]
-    assert "scep_" not in state.read_text()
+    assert "scep_" not in rig.daemon.state_file("requests", "M3").read_text()
 
 
 def test_fingerprints_are_those_of_the_server_and_of_openssl(rig: ScepRig, tmp_path: Path) -> None:

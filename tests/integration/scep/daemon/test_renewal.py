@@ -151,7 +151,7 @@ def test_a_challenge_password_for_one_use_is_forgotten(tmp_path: Path) -> None:
                 for each in scenario.received
             ]
             assert has_password == [True, otp == "no"]
-            state = "".join(path.read_text() for path in (rig.daemon.root / "requests").iterdir())
+            state = rig.daemon.state_file("requests", "R8").read_text()
             assert ("secret" in state) == (otp == "no")
 
 
