@@ -23,6 +23,7 @@ from certmongerd.core.errors import CertmongerError, InvalidValue
 from certmongerd.daemon import Daemon
 from certmongerd.dropins import DropIns
 from certmongerd.idle import IdleWatch
+from certmongerd.keystore.worker import lock_places_in
 from certmongerd.metrics import offering_metrics
 from certmongerd.observe.service_manager import take_from_environment
 from certmongerd.observe.summary import summary
@@ -74,6 +75,7 @@ class _App:
     async def run(self) -> int:
         self._read_settings()
         InstanceLock(self._paths.lock_file).acquire()
+        lock_places_in(self._paths.place_lock_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)

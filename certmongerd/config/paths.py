@@ -34,6 +34,11 @@ class Paths:
         return self.config_dir / CONFIG_FILE_NAME
 
     @property
+    def place_lock_file(self) -> Path:
+        """Locked in parts by processes that change databases and tokens, whose daemon may be gone."""
+        return self.lock_file.with_name(f"{self.lock_file.name}.places")
+
+    @property
     def drop_in_dir(self) -> Path:
         """Documents that declare CAs and requests."""
         return self.config_dir / DROP_IN_DIRECTORY_NAME

@@ -12,11 +12,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from certmongerd.core.errors import FailureKind, KeyStoreError
-from certmongerd.keystore.worker_process import Value
+from certmongerd.keystore.worker_process import GRACE_S, Value
+from certmongerd.store.place_lock import PlaceLocks
+
+
+class _Places:
+    """Where workers, also those that a daemon left behind when it was killed, exclude one another."""
+
+    locks: PlaceLocks | None = None
+
+
+def lock_places_in(path: Path) -> None:
+    """From now on let no two workers change the same place, not even those of different daemons; *path* is a file."""
+    _Places.locks = PlaceLocks(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +41,44 @@ class Worker:
     time_limit_s: float
 
     def ask(self, operation: str, location: str, user: str = "", **arguments: Value) -> Mapping[str, Value]:
-        """The answer of *operation* on the store at *location*. Blocks; raises `KeyStoreError`.
+        """The answer of *operation*, which only looks, on the store at *location*. Blocks; raises `KeyStoreError`.
 
         The operation is done as *user*, or as the daemon's user when that is empty.
         """
+        return self._ask((), operation, location, user, arguments)
+
+    def change(self, operation: str, location: str, user: str = "", **arguments: Value) -> Mapping[str, Value]:
+        """As `ask`, of an operation that changes something: after any other one, of an earlier daemon's, there."""
+        with self._held(location) as inherited:
+            return self._ask(inherited, operation, location, user, arguments)
+
+    @contextlib.contextmanager
+    def _held(self, location: str) -> Iterator[tuple[int, ...]]:
+        """Have the place's lock; gives what the worker inherits."""
+        with contextlib.ExitStack() as stack:
+            try:
+                locks = _Places.locks
+                held = (stack.enter_context(locks.held(location, self.time_limit_s + GRACE_S)),) if locks else ()
+            except TimeoutError:
+                reason = "A process of an earlier daemon is still working on it."
+                raise KeyStoreError(FailureKind.OTHER, location, reason) from None
+            except OSError as exc:
+                reason = f"The file with the locks, {exc.filename}, cannot be used: {exc.strerror}"
+                raise KeyStoreError(FailureKind.OTHER, location, reason) from exc
+            yield held
+
+    def _ask(
+        self, inherited: tuple[int, ...], operation: str, location: str, user: str, arguments: Mapping[str, Value]
+    ) -> Mapping[str, Value]:
         job = {"operation": operation, "limit_s": self.time_limit_s, "user": user, "location": location, **arguments}
-        answer = self._run(json.dumps(job).encode(), location)
+        answer = self._run(json.dumps(job).encode(), location, inherited)
         failed = answer.get("failed")
         if failed is not None:
             raise KeyStoreError(FailureKind(failed), location, str(answer["reason"]))
         return answer
 
-    def _run(self, job: bytes, location: str) -> Mapping[str, Value]:
-        with _started(self.module, location) as process:
+    def _run(self, job: bytes, location: str, inherited: tuple[int, ...]) -> Mapping[str, Value]:
+        with _started(self.module, location, inherited) as process:
             try:
                 output, _ = process.communicate(job, timeout=self.time_limit_s)
             except subprocess.TimeoutExpired:
@@ -57,7 +95,7 @@ class Worker:
         return answer
 
 
-def _started(module: str, location: str) -> subprocess.Popen[bytes]:
+def _started(module: str, location: str, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:
     """The worker process, waiting for its job. Raises `KeyStoreError`."""
     try:
         return subprocess.Popen(
@@ -67,6 +105,7 @@ def _started(module: str, location: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             cwd="/",
             start_new_session=True,
+            pass_fds=inherited,
             umask=0o077,
         )
     except OSError as exc:

@@ -18,7 +18,7 @@ Value = str | int | bool | None | list[str]
 """What jobs and answers are made of; binary data is hexadecimal text."""
 Operation = Callable[["Job"], Mapping[str, Value]]
 
-_GRACE_S: Final = 5
+GRACE_S: Final = 5
 """How much later than the daemon's limit the process ends itself, should the daemon be gone."""
 
 
@@ -73,7 +73,7 @@ def serve(operations: Mapping[str, Operation]) -> None:
     arguments: dict[str, object] = json.loads(sys.stdin.buffer.read())
     limit = arguments["limit_s"]
     if isinstance(limit, int | float):
-        signal.alarm(int(limit) + _GRACE_S)
+        signal.alarm(int(limit) + GRACE_S)
     answer: Mapping[str, Value]
     try:
         _become(str(arguments["user"]))

@@ -177,6 +177,7 @@ class Engine:
     async def remove_request(self, path: ObjectPath) -> None:
         """Stop tracking; key and certificate stay. Raises StateStoreError; then it is still tracked."""
         entry = self.registry.requests[path]
+        entry.is_leaving = True  # a daemon that answers already may not have begun to work on it
         await self.request_workers.stop(entry)
         # A candidate key, of which nobody would know any more, goes first.
         await self.discard_candidate(entry.request)
@@ -186,6 +187,7 @@ class Engine:
                 self.registry.leave_request(entry)
         except StateStoreError:
             if entry.path in self.registry.requests:
+                entry.is_leaving = False
                 self.request_workers.start(entry, self.tasks)
             raise
 

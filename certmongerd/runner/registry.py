@@ -67,6 +67,8 @@ class RequestEntry:
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
     is_started: bool = False
     """Whether it is being worked on, or waits for its alarm or for somebody."""
+    is_leaving: bool = False
+    """Whether somebody is removing it: nothing more is begun for it."""
     worker: asyncio.Task[None] | None = None
     """There while something is being done. Most requests wait most of the time, and have none."""
     effect_task: asyncio.Task[object] | None = None

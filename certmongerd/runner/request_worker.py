@@ -77,8 +77,10 @@ class RequestWorkers:
         self._hooks = asyncio.Lock()
 
     def start(self, entry: RequestEntry, tasks: asyncio.TaskGroup, *, with_daemon: bool = False) -> None:
-        """Begin working on *entry*; *with_daemon*, because the daemon began."""
+        """Begin working on *entry*, unless it is being removed; *with_daemon*, because the daemon began."""
         self._tasks = tasks
+        if entry.is_leaving:
+            return
         entry.is_started = True
         if entry.worker is not None:  # of an earlier time, which is about to end
             entry.worker.add_done_callback(lambda _: self._set_to_work(entry))

@@ -38,7 +38,7 @@ def save_authorities(location: str, authorities: Sequence[Authority], key_storag
         parsed = [parse_certificate(authority.pem) for authority in authorities]
     except InvalidValue as exc:
         raise KeyStoreError(FailureKind.OTHER, location, f"A CA certificate cannot be stored: {exc.reason}") from exc
-    WORKER.ask(
+    WORKER.change(
         "save_authorities",
         location,
         pin=read_pin(key_storage) if key_storage is not None else None,

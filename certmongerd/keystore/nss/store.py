@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.generation import generation_of
@@ -43,8 +43,10 @@ class NssKeyStore:
         return key_facts_of(storage, answer["spki"], answer["token"])
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
-        """The key, which stays in the database."""
+        """The key, which stays in the database. Raises KeyMissing for a candidate that is not there (any more)."""
         facts = self.read_key(storage, marker, known_spki=known_spki)
+        if facts is None and marker:
+            raise KeyMissing(storage.location)
         if facts is None:
             raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no private key of this nickname.")
         try:
@@ -59,7 +61,7 @@ class NssKeyStore:
         only: others raise `KeyStoreError` of kind OTHER.
         """
         wanted = generation_of(storage, record)
-        answer = WORKER.ask(
+        answer = WORKER.change(
             "generate_key",
             storage.location,
             token=storage.token,
@@ -76,7 +78,7 @@ class NssKeyStore:
 
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
         """Remove the candidate that *marker* names, if it is there."""
-        WORKER.ask(
+        WORKER.change(
             "discard_key",
             storage.location,
             token=storage.token,
@@ -88,7 +90,7 @@ class NssKeyStore:
         self, storage: KeyStorage, marker: str, *, spki: bytes, known_spki: bytes, preserve: bool
     ) -> bool:
         """Let the candidate of *spki* be the key; whether it was not yet. The key before it goes, or loses its name."""
-        answer = WORKER.ask(
+        answer = WORKER.change(
             "adopt_key",
             storage.location,
             token=storage.token,
@@ -134,7 +136,7 @@ class NssKeyStore:
         if key_storage.type in (StorageType.FILE, StorageType.PKCS11):
             reason = "A certificate in a database cannot belong to a key in a file or another token."
             raise KeyStoreError(FailureKind.TOKEN, cert_storage.location, reason)
-        answer = WORKER.ask(
+        answer = WORKER.change(
             "save_certificate",
             cert_storage.location,
             user,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage
 from certmongerd.core.pkcs11_uri import parse_uri
 from certmongerd.keystore.generation import generation_of
@@ -36,8 +36,10 @@ class Pkcs11KeyStore:
         return key_facts_of(storage, answer["spki"]) if answer["spki"] is not None else None
 
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
-        """The key, which stays in the token."""
+        """The key, which stays in the token. Raises KeyMissing for a candidate that is not there (any more)."""
         facts = self.read_key(storage, marker, known_spki=known_spki)
+        if facts is None and marker:
+            raise KeyMissing(storage.location)
         if facts is None:
             raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no such private key in the token.")
         try:
@@ -51,7 +53,7 @@ class Pkcs11KeyStore:
         *cipher* is the token's affair.
         """
         wanted = generation_of(storage, record)
-        answer = self.worker.ask(
+        answer = self.worker.change(
             "generate_key",
             storage.location,
             pin=_pin(storage, for_new_key=True),
@@ -65,13 +67,13 @@ class Pkcs11KeyStore:
     def discard_candidate(self, storage: KeyStorage, marker: str) -> None:
         """Remove the candidate that *marker* names, if it is there."""
         candidate = _candidate_label(storage, marker)
-        self.worker.ask("discard_key", storage.location, pin=_pin(storage), candidate=candidate)
+        self.worker.change("discard_key", storage.location, pin=_pin(storage), candidate=candidate)
 
     def adopt_candidate(
         self, storage: KeyStorage, marker: str, *, spki: bytes, known_spki: bytes, preserve: bool
     ) -> bool:
         """Let the candidate of *spki* be the key, in place of that of *known_spki*; whether it was not yet."""
-        answer = self.worker.ask(
+        answer = self.worker.change(
             "adopt_key",
             storage.location,
             pin=_pin(storage),

@@ -84,7 +84,7 @@ def test_a_hook_runs_as_root_without_the_daemons_limits(host: SystemdHost) -> No
     assert seen[:2] == host.read("/usr/share/wanted").splitlines()[:2]
     assert "NoNewPrivs:\t0" in seen
     (ignored,) = (int(line.split()[1], 16) for line in seen if line.startswith("SigIgn:"))
-    assert not ignored & 0x7FFFFFFF  # above are signals of the C library, which nobody but who started the tests can set
+    assert not ignored & 0x7FFFFFFF  # what is above is the C library's, and comes from whoever started the tests
     assert seen[-1] == "0077"
 
 
