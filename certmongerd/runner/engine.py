@@ -177,6 +177,7 @@ class Engine:
     async def remove_request(self, path: ObjectPath) -> None:
         """Stop tracking; key and certificate stay. Raises StateStoreError; then it is still tracked."""
         entry = self.registry.requests[path]
+        _log.info('Request "%s" is being removed', entry.request.id)
         entry.is_leaving = True  # a daemon that answers already may not have begun to work on it
         await self.request_workers.stop(entry)
         # A candidate key, of which nobody would know any more, goes first.

@@ -1,12 +1,14 @@
 """Requests whose key and certificate are in NSS databases, through daemon and client."""
 
-import time
+import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from daemon_under_test import DaemonUnderTest
+from daemon_under_test import DaemonUnderTest, wait_until
 from nss_database import NssDatabase, self_signed_pem
 from pki_material import ec_key
 
@@ -173,8 +175,25 @@ def test_configured_trust_is_given_and_news_of_the_ca_reach_the_databases(
     wait_until(lambda: database.certificates() == [("Root", "CT,,"), ("Root 2", "CT,,")])
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def test_nothing_is_begun_for_a_request_that_is_removed_while_the_daemon_starts(
+    make_daemon: Callable[..., DaemonUnderTest],
+) -> None:
+    daemon = make_daemon()
+    daemon.start()
+    database = make_database(daemon, "leaving")
+    request(daemon, database, "leaving", "-G", "EC")
+    with closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert daemon.getcert("rekey", "-i", "leaving").returncode == 0
+        daemon.wait_for("leaving", "GENERATING_KEY_PAIR")
+        daemon.kill()
+        daemon.start()
+        begun = len(daemon.log.read_text())
+        with ThreadPoolExecutor() as threads:
+            removal = threads.submit(daemon.getcert, "stop-tracking", "-i", "leaving")
+            wait_until(lambda: "is being removed" in daemon.log.read_text()[begun:] or removal.done(), daemon.log)
+            other.execute("ROLLBACK")
+            assert removal.result().returncode == 0
+    assert daemon.stop() == 0
+    assert 'Request "leaving" is in state' not in daemon.log.read_text()[begun:]
+    assert database.private_keys() == [("ec", "leaving")]
