@@ -102,9 +102,15 @@ async def no_task_left() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Fails a test that leaves child processes or open descriptors. Set up first, so checked last."""
+    """Fails a test that leaves child processes or open descriptors. Set up first, so checked last.
+
+    The file mode creation mask is put back: a helper sets its own, also one that a test calls in its own process.
+    """
     descriptors, children = _descriptors(), _children()
+    umask = os.umask(0o022)
+    os.umask(umask)
     yield
+    os.umask(umask)
     orphans = _children() - children
     left = [f"process {pid}: {_command_of(pid)}" for pid in sorted(orphans)]
     for pid in orphans:
