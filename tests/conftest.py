@@ -27,10 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give a run a folder of its own.
 
     pytest's usual one is closed to other users whenever a further run begins, and some of the programs under test
-    become another user. The processes of pytest-xdist are given a part of it by the one that starts them.
+    become another user. The processes of pytest-xdist are given a part of it by the one that starts them. Its name is short:
+    there are sockets in it.
     """
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="certmongerd-tests-"))
+        folder = Path(tempfile.mkdtemp(prefix="cmd-"))
         config.stash[_OWN_FOLDER] = folder
         config.option.basetemp = str(folder)
 
