@@ -27,8 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give a run a folder of its own.
 
     pytest's usual one is closed to other users whenever a further run begins, and some of the programs under test
-    become another user. The processes of pytest-xdist are given a part of it by the one that starts them. Its name is short:
-    there are sockets in it.
+    become another user. The processes of pytest-xdist are given a part of it by the one that starts them. Its name is
+    short: there are sockets in it.
     """
     if config.option.basetemp is None and not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="cmd-"))
