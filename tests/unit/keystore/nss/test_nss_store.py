@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from daemon_under_test import open_folders
 from nss_database import NssDatabase, self_signed_pem
 from pki_material import ec_key
 
@@ -401,8 +402,7 @@ class TestRefusals:
     def test_a_user_who_may_not_write_cannot_save(self, sql: NssDatabase) -> None:
         STORE.generate_key(sql.key(), EC, MARKER, "")
         pem = self_signed_pem(STORE.private_key(sql.key()))
-        for directory in (sql.directory, *list(sql.directory.parents)[:3]):
-            directory.chmod(0o755)
+        open_folders(sql.directory)
         with pytest.raises(KeyStoreError) as caught:
             STORE.save_certificate(pem, sql.cert(), sql.key(), marker="", preserve_as="", user="nobody")
         assert caught.value.kind is FailureKind.PERMS
@@ -411,8 +411,7 @@ class TestRefusals:
     def test_the_user_who_owns_the_database_saves(self, sql: NssDatabase) -> None:
         STORE.generate_key(sql.key(), EC, MARKER, "")
         pem = self_signed_pem(STORE.private_key(sql.key()))
-        for directory in list(sql.directory.parents)[:3]:
-            directory.chmod(0o755)
+        open_folders(sql.directory.parent)
         for path in (sql.directory, *sql.directory.iterdir()):
             shutil.chown(path, "nobody")
         STORE.save_certificate(pem, sql.cert(), sql.key(), marker="", preserve_as="", user="nobody")
