@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crash.run import SETTLE_EVERY
 
-KILLS = 300
+KILLS = 900
 KILLS_WITH_DATABASES = 100
 TESTS = Path(__file__).parents[1]
 
