@@ -135,7 +135,12 @@ def read_list(text: str) -> tuple[str, ...]:
     """Elements between commas; empty ones vanish."""
     if "\\" not in text:
         return tuple(filter(None, text.split(",")))
-    return tuple(unescape(element) for element in _ELEMENT.findall(text) if element)
+    return tuple(_joined(unescape(element)) for element in _ELEMENT.findall(text) if element)
+
+
+def _joined(text: str) -> str:
+    """*text* with bytes that a backslash kept apart, and that are a character when it is gone, as this character."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def write_list(elements: tuple[str, ...]) -> str:

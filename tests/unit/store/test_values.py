@@ -37,6 +37,7 @@ def test_lists_survive(elements: tuple[str, ...]) -> None:
         ("\\x\\,", ("x,",)),
         ('CN=t\\,O="Org\\, Inc"', ('CN=t,O="Org, Inc"',)),
         ("\\\\,\\,", ("\\", ",")),
+        ("\udcc3\\\udca4", ("ä",)),  # bytes that a backslash kept from being a character
     ],
 )
 def test_list_elements(text: str, elements: tuple[str, ...]) -> None:
