@@ -1,4 +1,7 @@
-"""A real SCEP server to enrol with: scepserver of the Debian package scep, on its defaults, with a CA of its own."""
+"""A real SCEP server to enrol with: scepserver of the Debian package scep, with a CA of its own.
+
+It certifies a name again at any time, as it has to for a request of which it wrote the certificate and refused it then.
+"""
 
 import shutil
 import socket
@@ -32,7 +35,7 @@ def scepserver(root: Path) -> Iterator[str]:
     subprocess.run([program, "ca", "-init", "-depot", str(depot)], check=True, capture_output=True, timeout=60)
     with (root / "scepserver.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, f"-challenge={CHALLENGE}", "-depot", str(depot), "-port", str(port)],
+            [program, f"-challenge={CHALLENGE}", "-allowrenew=0", "-depot", str(depot), "-port", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
