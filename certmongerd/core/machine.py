@@ -139,6 +139,9 @@ def _step(request: Request, event: Event, context: Context) -> Step:
             if with_daemon and request.state in WAITING_FOR_CA and request.next_attempt is not None:
                 return _wait_for_ca(request, request.next_attempt, context)
             begun = replace(request, state=RESTART_STATE[request.state])
+            if begun.state is State.NEED_KEY_PAIR:
+                # What was cut short may have put a key into its place, and then the next one is a candidate.
+                begun = machine_key.naming_candidate(begun, context)
             return Step(request=_deploying_now(begun, context), action=Again())
         case Resubmit():
             return _resubmit(_with_ca(request, context))

@@ -96,10 +96,11 @@ def _decide(request: Request, _event: Continue, context: Context) -> Step:
     return go(request, State.NEED_KEY_PAIR)
 
 
-def _need_key_pair(request: Request, _event: Continue | TimerFired, context: Context) -> Step:
+def _need_key_pair(request: Request, event: Continue | TimerFired, context: Context) -> Step:
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "No key can be made: the request has no key location.")
-    if request.key.size > 0 or request.key_next_marker or request.cert_facts.spki:
+    is_first = isinstance(event, Continue) and not (request.key.size > 0 or request.cert_facts.spki)
+    if not is_first or request.key_next_marker:
         request = naming_candidate(request, context)
     return perform(request, State.GENERATING_KEY_PAIR, GenerateKey())
 
@@ -107,10 +108,14 @@ def _need_key_pair(request: Request, _event: Continue | TimerFired, context: Con
 def naming_candidate(request: Request, context: Context) -> Request:
     """*request* about to make a candidate key, of which it knows the name, and nothing else.
 
+    Each key but the first attempt at the first one may turn out to be a candidate.
+
     The name is on disk before the candidate is, and stays its name until it is used: so whatever interrupts the
     generation, the next one finds what this one left and takes its place. What was known of an earlier candidate is
     forgotten: if the generation is cut short, it is the file that says which key is there.
     """
+    if request.key_storage.type is StorageType.NONE:
+        return request
     blank = KeyRecord(gen_type=request.key.gen_type, gen_size=request.key.gen_size)
     return replace(request, key_next_marker=request.key_next_marker or context.new_marker, key_next=blank)
 
@@ -165,14 +170,14 @@ def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
     return go(replace(request, key=with_key(request.key, event)), State.HAVE_KEYINFO)
 
 
-def _keyinfo_absent(request: Request, _event: KeyAbsent, _context: Context) -> Step:
+def _keyinfo_absent(request: Request, _event: KeyAbsent, context: Context) -> Step:
     """The key that is to sign is gone, whatever it was that noticed."""
     if request.key_next_marker:
         # The candidate vanished; the old key is untouched, so a new candidate is made.
         request = replace(request, key_next_marker="", key_next=KeyRecord())
         return pause(request, State.NEED_KEY_PAIR, SOONISH)
     if request.key.size == 0:
-        return go(request, State.NEED_KEY_PAIR)
+        return go(naming_candidate(request, context), State.NEED_KEY_PAIR)
     # A key that was there before vanished. Not at once: keys that keep vanishing must not be made in a loop.
     return pause(request, State.NEED_KEY_PAIR, SOONISH)
 

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from fakes.request_world import NOW, OLD_SPKI, PLAIN_CA, Disk, World, facts, monitored, new_request, with_candidate
 
 from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, SaveCert, Wait
-from certmongerd.core.events import Begin, CertAbsent, Continue, KeyAbsent, Rekey, Resubmit
+from certmongerd.core.events import Begin, CertAbsent, Continue, Event, KeyAbsent, Rekey, Resubmit, TimerFired
 from certmongerd.core.machine import durable_image, step
 from certmongerd.core.model import KeyRecord
 from certmongerd.core.schedule import SOONISH
@@ -41,6 +42,22 @@ def test_a_new_key_that_is_asked_for_while_the_first_one_is_made_has_a_name() ->
     making = replace(new_request(), state=State.GENERATING_KEY_PAIR)
     began = step(making, Rekey(), CONTEXT).request
     assert durable_image(began).key_next_marker == "IjKlMnOp"
+
+
+@pytest.mark.parametrize(
+    ("state", "event"),
+    [
+        (State.GENERATING_KEY_PAIR, Begin()),
+        (State.GENERATING_KEY_PAIR, Begin(with_daemon=True)),
+        (State.NEED_KEY_PAIR, TimerFired()),
+        (State.READING_KEYINFO, KeyAbsent()),
+    ],
+)
+def test_what_is_made_after_a_first_key_that_was_cut_short_has_a_name(state: State, event: Event) -> None:
+    # The modification of a request, say, ends a generation; the key that came of it is nobody's candidate.
+    cut_short = step(replace(new_request(), state=state), event, CONTEXT).request
+    assert durable_image(cut_short).state is State.NEED_KEY_PAIR
+    assert durable_image(cut_short).key_next_marker == "IjKlMnOp"
 
 
 def test_a_new_key_for_a_certificate_whose_key_cannot_be_read_has_a_name() -> None:
