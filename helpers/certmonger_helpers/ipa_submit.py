@@ -35,11 +35,11 @@ from certmonger_helpers.protocol import (
     build_parser,
     run,
 )
+from certmonger_helpers.secret_file import secret_of_file
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, load_library, run_with_client
 from certmongerd.core.secret import Secret
 from certmongerd.pki.pem import pem_blocks
-from certmongerd.store.secret_file import secret_file
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _ask_servers(
 def _login(options: argparse.Namespace, *, cache: str = "") -> Iterator[Login]:
     """How to log in; new tickets are put into *cache*. Raises Unconfigured or Unreachable."""
     if options.uid:
-        yield Password(options.uid, _password(options))
+        yield Password(options.uid, _password_of(options))
         return
     if options.use_ccache_creds:
         source = from_cache(cache=cache)
@@ -185,16 +185,9 @@ def _login(options: argparse.Namespace, *, cache: str = "") -> Iterator[Login]:
         yield identity
 
 
-def _password(options: argparse.Namespace) -> Secret:
+def _password_of(options: argparse.Namespace) -> Secret:
     """The password given. Raises Unconfigured."""
-    if options.pwd:
-        return Secret(options.pwd)
-    try:
-        with Path(secret_file(options.pwdfile)).open(encoding="utf-8") as stream:
-            return Secret(stream.readline().rstrip("\r\n"))
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise Unconfigured(f"The password file {options.pwdfile} cannot be read: {reason}") from exc
+    return Secret(options.pwd) if options.pwd else secret_of_file(options.pwdfile)
 
 
 def _check_conflicts(options: argparse.Namespace) -> None:
