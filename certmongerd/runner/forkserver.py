@@ -97,7 +97,7 @@ class Modules:
                 warm_up: Callable[[], None] | None = getattr(module, "warm_up", None)
                 if warm_up is not None:
                     warm_up()
-        except ImportError as exc:
+        except Exception as exc:  # whatever it is, other helpers are not to suffer from it
             print(f"Helper {name} cannot be loaded: {exc}", file=sys.stderr, flush=True)
         gc.collect()
         gc.freeze()

@@ -102,6 +102,33 @@ async def test_a_helper_that_cannot_be_loaded_is_broken(launcher: Launcher, help
     assert "there_is_no_such_module" in finished.stderr_tail
 
 
+async def test_a_helper_that_cannot_be_loaded_harms_no_other_one(launcher: Launcher, helper_dir: Path) -> None:
+    server = (await run(launcher, helper_dir, PARENT_OF_HELPER)).stdout
+    (helper_dir.parent / "broken.py").write_text("raise RuntimeError('not today')\n")
+    broken = helper_dir / "broken"
+    broken.write_text("")
+    broken.chmod(0o755)
+    finished = await launcher.run([str(broken)], env={"PATH": SEARCH_PATH}, timeout_s=30, recurs=True)
+    assert finished.exit_status == 70
+    assert "not today" in finished.stderr_tail
+    assert (await run(launcher, helper_dir, PARENT_OF_HELPER)).stdout == server
+
+
+async def test_what_a_helper_does_once_for_its_runs_is_done_before_the_first_that_recurs(
+    launcher: Launcher, helper_dir: Path
+) -> None:
+    module = (helper_dir.parent / "act.py").read_text()
+    (helper_dir.parent / "act.py").write_text(module + "\n\nwarmed = []\n\n\ndef warm_up():\n    warmed.append(1)\n")
+    code = "import trial_helpers.act as act; print(len(act.warmed))"
+    seen = [
+        (
+            await launcher.run([str(helper_dir / "act"), code], env={"PATH": SEARCH_PATH}, timeout_s=30, recurs=recurs)
+        ).stdout
+        for recurs in (False, True, False, True)
+    ]
+    assert seen == [b"0\n", b"1\n", b"1\n", b"1\n"]
+
+
 async def test_runs_do_not_see_each_other(launcher: Launcher, helper_dir: Path) -> None:
     await run(launcher, helper_dir, "import sys, os; sys.modules['certmongerd'].left = 1; os.environ['LEFT'] = '1'")
     finished = await run(
