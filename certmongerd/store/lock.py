@@ -9,7 +9,7 @@ from typing import Final
 
 from certmongerd.core.errors import CertmongerError, StateStoreError
 
-_FLOCK: Final = "hhqqi4x"
+FLOCK: Final = "hhqqi4x"
 """`struct flock` of 64-bit Linux: type, whence, start, length, pid."""
 
 
@@ -66,9 +66,9 @@ class InstanceLock:
 
 
 def _holder(descriptor: int) -> int | None:
-    question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
+        kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
     except (OSError, struct.error):  # another layout of the structure: only the text gets poorer
         return None
     return int(pid) if kind != fcntl.F_UNLCK and pid > 0 else None

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_FLOCK: Final = "hhqqi4x"
-"""`struct flock` of 64-bit Linux: type, whence, start, length, pid."""
+from certmongerd.store.lock import FLOCK
+
 _LOOK_AGAIN_S: Final = 0.02
 
 
@@ -41,7 +41,7 @@ class PlaceLocks:
             os.close(descriptor)
 
     def _acquire(self, descriptor: int, byte: int, deadline: float) -> None:
-        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+        wanted = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         while True:
             try:
                 fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
