@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +15,30 @@ from certmongerd.keystore.replacing import staged_name
 from certmongerd.store.repository import Repository
 
 _CANDIDATE = re.compile(r".+\.key\..{8}\.key")
+_REMEMBERED: Final = 4096
 
 
 PIN: Final = b"of the keys whose names end in p"
 
 
 def spki_of_key(path: Path) -> bytes:
-    pin = PIN if path.stem.endswith("p") else None
-    key = load_pem_private_key(path.read_bytes(), pin, unsafe_skip_rsa_key_validation=True)
+    return _spki_of_key(path.read_bytes(), PIN if path.stem.endswith("p") else None)
+
+
+@lru_cache(_REMEMBERED)
+def _spki_of_key(pem: bytes, pin: bytes | None) -> bytes:
+    """Files seldom change from one kill to the next, and opening one with a PIN takes long on purpose."""
+    key = load_pem_private_key(pem, pin, unsafe_skip_rsa_key_validation=True)
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def certificate_at(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(path.read_bytes())
+    return _certificate(path.read_bytes())
+
+
+@lru_cache(_REMEMBERED)
+def _certificate(pem: bytes) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem)
 
 
 def spki_of(certificate: x509.Certificate) -> bytes:
