@@ -182,7 +182,7 @@ def _keyinfo_absent(request: Request, _event: KeyAbsent, context: Context) -> St
     return pause(request, State.NEED_KEY_PAIR, SOONISH)
 
 
-def _key_missed_by_internal_ca(request: Request, event: KeyAbsent, context: Context) -> Step:
+def _key_missed_at_submission(request: Request, event: KeyAbsent, context: Context) -> Step:
     return _keyinfo_absent(replace(request, submitted=context.now), event, context)
 
 
@@ -262,6 +262,7 @@ TRANSITIONS: Final[Mapping[tuple[State, type[Event]], Handler]] = {
     (State.GENERATING_CSR, Failed): _csr_failed,
     (State.GENERATING_CSR, Impossible): _csr_impossible,
     (State.HAVE_CSR, Continue): _have_csr,
-    (State.SUBMITTING, KeyAbsent): _key_missed_by_internal_ca,
+    (State.GENERATING_SCEP_DATA, KeyAbsent): _keyinfo_absent,
+    (State.SUBMITTING, KeyAbsent): _key_missed_at_submission,
     (State.SAVING_CERT, KeyAbsent): _keyinfo_absent,
 }

@@ -89,7 +89,7 @@ class Submissions:
         if entry.ca.type is CaType.INTERNAL_SELF:
             return await self._self_sign(request, entry)
         mask = _mask_of(request)
-        answer = await self._run_helper(request, entry.ca, effect, mask)
+        answer: Answer | RawIssued | KeyAbsent = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
             answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
         if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
@@ -156,7 +156,10 @@ class Submissions:
 
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
-        return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
+        try:
+            return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
+        except KeyMissing:
+            return KeyAbsent()
 
     async def ask_renewal_info(self, request: Request) -> EffectResult:
         """Ask the CA when it wants the certificate renewed (RFC 9773)."""
@@ -241,7 +244,7 @@ def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certifica
     return Issued(cert=to_pem(certificate), spki=spki_of(certificate))
 
 
-def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
+def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer | KeyAbsent:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
@@ -249,6 +252,8 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
 
             return open_reply(request, ca, reply.der)
         leaf = parse_certificate(reply.certificate)
+    except KeyMissing:
+        return KeyAbsent()
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)

@@ -62,6 +62,21 @@ def test_every_way_to_say_pending_is_understood(rig: ScepRig, name: str, plan: R
     rig.assert_issued(name)
 
 
+def test_a_pending_request_whose_new_key_is_gone_is_made_anew_with_another_one(rig: ScepRig) -> None:
+    scenario = scenario_of(ISSUED, PENDING, ISSUED)
+    rig.enrol("W11", scenario)
+    rig.again("rekey", "W11")
+    rig.daemon.wait_for("W11", "CA_WORKING")
+    (candidate,) = rig.daemon.certs.glob("W11.key.*.key")
+    candidate.unlink()
+    rig.daemon.getcert("refresh", "-i", "W11")
+    rig.daemon.wait_for("W11", "NEED_KEY_PAIR")
+    rig.again("rekey", "W11")
+    rig.daemon.wait_for("W11")
+    rig.assert_issued("W11")
+    assert list(rig.daemon.certs.glob("W11.key.*.key")) == []
+
+
 @pytest.mark.parametrize(("name", "code"), [("W4", "2"), ("W6", "4")])
 def test_a_pending_request_that_is_refused_starts_anew_when_it_is_resubmitted(
     rig: ScepRig, name: str, code: str
