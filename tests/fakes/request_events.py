@@ -116,6 +116,7 @@ RESULTS: Final[Mapping[type[Effect], tuple[Event, ...]]] = {
     BuildScep: (
         ScepBuilt(messages=fresh_messages()),
         *(ScepImpossible(obstacle=obstacle, reason="no") for obstacle in ScepObstacle),
+        KeyAbsent(),
         *FAILURES,
     ),
     Submit: SUBMIT_RESULTS,
