@@ -173,8 +173,10 @@ def _keyinfo_read(request: Request, event: KeyRead, _context: Context) -> Step:
 def _keyinfo_absent(request: Request, _event: KeyAbsent, context: Context) -> Step:
     """The key that is to sign is gone, whatever it was that noticed."""
     if request.key_next_marker:
-        # The candidate vanished; the old key is untouched, so a new candidate is made.
-        request = replace(request, key_next_marker="", key_next=KeyRecord())
+        # The candidate vanished, or is the key by now, and a crash came before that was written down. Which it is shows
+        # when the key is read before it is used; a new candidate is made anyway.
+        unread = replace(request.key, type=None, size=0, pubkey_info=b"")
+        request = replace(request, key_next_marker="", key_next=KeyRecord(), key=unread)
         return pause(request, State.NEED_KEY_PAIR, SOONISH)
     if request.key.size == 0:
         return go(naming_candidate(request, context), State.NEED_KEY_PAIR)

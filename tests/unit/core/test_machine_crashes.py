@@ -85,6 +85,17 @@ def test_a_missing_candidate_is_made_anew_instead_of_being_waited_for() -> None:
     assert world.disk.spki != OLD_SPKI
 
 
+def test_a_candidate_that_became_the_key_unnoticed_is_read_before_it_is_used() -> None:
+    # A crash came between the exchange of the keys and the state file; somebody does not want to wait for a new key.
+    world = World(request=with_candidate(monitored()), disk=Disk(spki=b"candidate", certificate=("PEM 0", facts())))
+    world.overrides = {BuildCsr: KeyAbsent()}
+    world.happen(Resubmit())
+    world.overrides = {}
+    world.happen(Resubmit())
+    assert world.request.state is State.MONITORING
+    assert world.request.key.pubkey_info == b"candidate"
+
+
 def test_a_certificate_whose_candidate_is_gone_is_asked_for_again_with_another_key() -> None:
     world = World(request=with_candidate(monitored()), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
     world.overrides = {SaveCert: KeyAbsent()}

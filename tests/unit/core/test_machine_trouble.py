@@ -283,7 +283,7 @@ def test_a_candidate_that_vanished_leaves_the_old_key_and_is_made_again() -> Non
     world.overrides, world.disk.candidate = {}, None
     world.restart()
     assert (names(world)[-1], world.request.key_next_marker) == ("NEED_KEY_PAIR", "")
-    assert world.request.key.pubkey_info == OLD_SPKI
+    assert world.disk.spki == OLD_SPKI
     world.wait()
     assert world.request.key.pubkey_info == b"public key number 3"
 
