@@ -90,6 +90,8 @@ class Actions:
         """Do *effect*; expected failures are results, not exceptions."""
         try:
             return await self._perform(request, effect)
+        except KeyMissing:
+            return KeyAbsent()
         except KeyStoreError as error:
             return Failed(error.kind, str(error))
 
@@ -204,20 +206,17 @@ class Actions:
     async def _save_cert(self, request: Request) -> EffectResult:
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            try:
-                saved = await self.executor.store(
-                    {request.key_storage.type, request.cert_storage.type},
-                    save_pair,
-                    request.cert,
-                    request.cert_storage,
-                    request.key_storage,
-                    marker=request.key_next_marker,
-                    preserve_as=preserve_as,
-                    known_spki=request.key.pubkey_info,
-                    user=request.nss_user,
-                )
-            except KeyMissing:
-                return KeyAbsent()
+            saved = await self.executor.store(
+                {request.key_storage.type, request.cert_storage.type},
+                save_pair,
+                request.cert,
+                request.cert_storage,
+                request.key_storage,
+                marker=request.key_next_marker,
+                preserve_as=preserve_as,
+                known_spki=request.key.pubkey_info,
+                user=request.nss_user,
+            )
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
@@ -258,13 +257,8 @@ def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsen
     return CertRead(cert=pem, facts=certificate_facts(certificate))
 
 
-def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | KeyAbsent | Impossible:
-    try:
-        key = store.private_key(
-            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
-        )
-    except KeyMissing:
-        return KeyAbsent()
+def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
         challenge = read_challenge(request)
         csr = build_csr(

@@ -17,7 +17,6 @@ from certmongerd.core.effects import Submit
 from certmongerd.core.errors import (
     FailureKind,
     InvalidValue,
-    KeyMissing,
     KeyStoreError,
     LaunchError,
     QueryRefused,
@@ -29,7 +28,6 @@ from certmongerd.core.events import (
     Failed,
     Impossible,
     Issued,
-    KeyAbsent,
     Rejected,
     ScepImpossible,
     ScepObstacle,
@@ -89,7 +87,7 @@ class Submissions:
         if entry.ca.type is CaType.INTERNAL_SELF:
             return await self._self_sign(request, entry)
         mask = _mask_of(request)
-        answer: Answer | RawIssued | KeyAbsent = await self._run_helper(request, entry.ca, effect, mask)
+        answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
             answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
         if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
@@ -156,10 +154,7 @@ class Submissions:
 
         # Right after a CA was added its certificates are on their way; whether they are missing shows then.
         await entry.scep_settled.wait()
-        try:
-            return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
-        except KeyMissing:
-            return KeyAbsent()
+        return await self._with_key(request, make_messages, request, entry.ca, self.registry.clock.now())
 
     async def ask_renewal_info(self, request: Request) -> EffectResult:
         """Ask the CA when it wants the certificate renewed (RFC 9773)."""
@@ -231,12 +226,7 @@ def _mask_of(request: Request) -> Mask:
 
 def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
     store = open_key_store(request.key_storage.type)
-    try:
-        key = store.private_key(
-            request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
-        )
-    except KeyMissing:
-        return KeyAbsent()
+    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
     try:
         certificate = sign(request.csr, key)
     except InvalidValue as error:
@@ -244,7 +234,7 @@ def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certifica
     return Issued(cert=to_pem(certificate), spki=spki_of(certificate))
 
 
-def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer | KeyAbsent:
+def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
@@ -252,8 +242,6 @@ def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer | KeyAbsent:
 
             return open_reply(request, ca, reply.der)
         leaf = parse_certificate(reply.certificate)
-    except KeyMissing:
-        return KeyAbsent()
     except (RemoteProtocolError, InvalidValue) as error:
         return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
