@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
 from certmongerd.core.model import KeyStorage
 from certmongerd.keystore.worker import Worker
 from certmongerd.keystore.worker_process import Value
-from certmongerd.pki.keys import KeyFacts, public_key_facts
-from certmongerd.pki.token_key import Oaep
+from certmongerd.pki.keys import KeyFacts, PrivateKey, public_key_facts
+from certmongerd.pki.token_key import Oaep, token_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,22 @@ class WorkerKey:
         )
         plaintext = answer["plaintext"]
         return None if plaintext is None else bytes.fromhex(str(plaintext))
+
+
+def usable_key(
+    storage: KeyStorage, marker: str, facts: KeyFacts | None, key_of: Callable[[bytes], WorkerKey], *, absent: str
+) -> PrivateKey:
+    """The key with *facts*, or the candidate that *marker* names.
+
+    Without facts there is none: raises KeyMissing for a candidate that is not there (any more), and `KeyStoreError`,
+    which says *absent*, for the key itself.
+    """
+    if facts is None:
+        raise KeyMissing(storage.location) if marker else KeyStoreError(FailureKind.TOKEN, storage.location, absent)
+    try:
+        return token_key(facts.spki, key_of(facts.spki))
+    except InvalidValue as exc:
+        raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
 
 
 def key_facts_of(storage: KeyStorage, spki: object, token: object = "") -> KeyFacts:

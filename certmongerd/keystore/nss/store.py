@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage, StorageType
 from certmongerd.keystore.failures import translating
 from certmongerd.keystore.generation import generation_of
@@ -14,10 +15,9 @@ from certmongerd.keystore.nss.worker import WORKER
 from certmongerd.keystore.ownership import apply_ownership
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
-from certmongerd.keystore.worker_key import WorkerKey, key_facts_of
+from certmongerd.keystore.worker_key import WorkerKey, key_facts_of, usable_key
 from certmongerd.pki.certs import ParsedCertificate, parse_certificate, parse_der_certificate, spki_of, to_pem
 from certmongerd.pki.keys import KeyFacts, PrivateKey
-from certmongerd.pki.token_key import token_key
 
 
 def candidate_nickname(storage: KeyStorage, marker: str) -> str:
@@ -45,14 +45,8 @@ class NssKeyStore:
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key, which stays in the database. Raises KeyMissing for a candidate that is not there (any more)."""
         facts = self.read_key(storage, marker, known_spki=known_spki)
-        if facts is None and marker:
-            raise KeyMissing(storage.location)
-        if facts is None:
-            raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no private key of this nickname.")
-        try:
-            return token_key(facts.spki, _database_key(storage, facts.spki))
-        except InvalidValue as exc:
-            raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+        absent = "There is no private key of this nickname."
+        return usable_key(storage, marker, facts, partial(_database_key, storage), absent=absent)
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make the key that *record* describes, under its nickname if that is free, else as a candidate.

@@ -1,18 +1,18 @@
 """Keys in PKCS #11 tokens, through worker processes."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
+from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError
 from certmongerd.core.model import CertStorage, KeyRecord, KeyStorage
 from certmongerd.core.pkcs11_uri import parse_uri
 from certmongerd.keystore.generation import generation_of
 from certmongerd.keystore.pin import read_pin, read_pin_for_new_key
 from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.worker import Worker
-from certmongerd.keystore.worker_key import WorkerKey, key_facts_of
+from certmongerd.keystore.worker_key import WorkerKey, key_facts_of, usable_key
 from certmongerd.pki.keys import KeyFacts, PrivateKey
-from certmongerd.pki.token_key import token_key
 
 _WORKER: Final = Worker("certmongerd.keystore.pkcs11.process", time_limit_s=120)
 """A smart card needs a minute for a key of 4096 bits."""
@@ -38,14 +38,8 @@ class Pkcs11KeyStore:
     def private_key(self, storage: KeyStorage, marker: str = "", *, known_spki: bytes = b"") -> PrivateKey:
         """The key, which stays in the token. Raises KeyMissing for a candidate that is not there (any more)."""
         facts = self.read_key(storage, marker, known_spki=known_spki)
-        if facts is None and marker:
-            raise KeyMissing(storage.location)
-        if facts is None:
-            raise KeyStoreError(FailureKind.TOKEN, storage.location, "There is no such private key in the token.")
-        try:
-            return token_key(facts.spki, self._key(storage, marker, facts.spki))
-        except InvalidValue as exc:
-            raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
+        absent = "There is no such private key in the token."
+        return usable_key(storage, marker, facts, partial(self._key, storage, marker), absent=absent)
 
     def generate_key(self, storage: KeyStorage, record: KeyRecord, marker: str, cipher: str) -> Generated:
         """Make the key that *record* describes, under its name if that is free, else as a candidate.
