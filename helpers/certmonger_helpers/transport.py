@@ -103,17 +103,18 @@ class HttpClient:
     """
 
     def __init__(self, *, tls: TlsSettings, limits: Limits) -> None:
-        load_library()  # here already: a process that has given up root may not be able to read it any more
+        # Here already: a process that has given up root may not be able to read it any more.
+        self._library = load_library()
         self._tls = tls_context(tls)
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        aiohttp = load_library()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, force_close=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=self._limits.exchange_s, sock_connect=self._limits.connect_s),
+        library = self._library
+        self._session = library.ClientSession(
+            connector=library.TCPConnector(ssl=self._tls, force_close=True),
+            cookie_jar=library.DummyCookieJar(),
+            timeout=library.ClientTimeout(total=self._limits.exchange_s, sock_connect=self._limits.connect_s),
             headers={"User-Agent": f"certmongerd/{__version__}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=False,
@@ -140,14 +141,13 @@ class HttpClient:
 
     async def _exchange(self, request: HttpRequest, url: str) -> tuple[HttpResponse, str | None]:
         """One request, and where it was redirected to, if it was."""
-        aiohttp = load_library()
         try:
             return await self._send(request, url)
         except TimeoutError as exc:
             raise Unreachable(f"{origin(url)} did not answer within the time limit") from exc
-        except aiohttp.InvalidURL as exc:
+        except self._library.InvalidURL as exc:
             raise Unconfigured(f"{shown(url)} is not a valid URL") from exc
-        except (aiohttp.ClientError, ssl.SSLError, OSError, asyncio.IncompleteReadError, ValueError) as exc:
+        except (self._library.ClientError, ssl.SSLError, OSError, asyncio.IncompleteReadError, ValueError) as exc:
             _log.debug("%s: %s", type(exc).__name__, exc)
             raise Unreachable(f"{origin(url)} cannot be reached: {_reason(exc)}") from exc
 
