@@ -5,6 +5,7 @@ import pwd
 from pathlib import Path
 
 import pytest
+from daemon_under_test import open_folders
 
 from certmongerd.core.model import Hook
 from certmongerd.runner.hooks import run_hook
@@ -84,9 +85,7 @@ async def test_a_hook_of_another_user_has_nothing_of_roots(launcher: Launcher, t
     result = tmp_path / "ids"
     result.touch()
     os.chown(result, NOBODY.pw_uid, -1)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o711)
+    open_folders(tmp_path)
     command = f"sh -c 'grep -E ^(Uid|Gid|Groups|CapEff): /proc/self/status > {result}'".replace(
         "^(Uid|Gid|Groups|CapEff):", '"^(Uid|Gid|Groups|CapEff):"'
     )
