@@ -21,6 +21,10 @@ from certmongerd.keystore.worker_process import GRACE_S, Value
 from certmongerd.store.place_lock import PlaceLocks
 
 
+class _Killed(KeyStoreError):
+    """Somebody ended the worker process: the kernel when memory is short, or an operator."""
+
+
 class _Places:
     """Where workers, also those that a daemon left behind when it was killed, exclude one another."""
 
@@ -43,9 +47,13 @@ class Worker:
     def ask(self, operation: str, location: str, user: str = "", **arguments: Value) -> Mapping[str, Value]:
         """The answer of *operation*, which only looks, on the store at *location*. Blocks; raises `KeyStoreError`.
 
-        The operation is done as *user*, or as the daemon's user when that is empty.
+        The operation is done as *user*, or as the daemon's user when that is empty. Where somebody kills its process,
+        which says nothing about the store, it is done once more.
         """
-        return self._ask((), operation, location, user, arguments)
+        try:
+            return self._ask((), operation, location, user, arguments)
+        except _Killed:
+            return self._ask((), operation, location, user, arguments)
 
     def change(self, operation: str, location: str, user: str = "", **arguments: Value) -> Mapping[str, Value]:
         """As `ask`, of an operation that changes something: after any other one, of an earlier daemon's, there."""
@@ -90,9 +98,11 @@ class Worker:
             answer = json.loads(output)
         except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise KeyStoreError(FailureKind.OTHER, location, f"The token's library {_end_of(process.returncode)}.")
-        return answer
+        if isinstance(answer, dict):
+            return answer
+        if process.returncode == -signal.SIGKILL:
+            raise _Killed(FailureKind.OTHER, location, "The process that works with the token was killed.")
+        raise KeyStoreError(FailureKind.OTHER, location, f"The token's library {_end_of(process.returncode)}.")
 
 
 def _started(module: str, location: str, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:

@@ -1,5 +1,10 @@
-"""A daemon that is killed leaves a worker process behind, which goes on: the next daemon's workers wait for it."""
+"""Worker processes and daemons that are killed.
 
+The worker of a daemon that is killed goes on: the next daemon's workers wait for it.
+"""
+
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -62,9 +67,46 @@ def kill_while_it_makes_a_key(database: NssDatabase, locks: Path) -> None:
         process.kill()
 
 
-def workers_of(pid: int) -> list[str]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [child for child in children if b"nss.process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+def workers_of(pid: int) -> list[int]:
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+    return [int(child) for child in children if b"nss.process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def kill_worker(*, not_pid: int = 0) -> int:
+    """SIGKILL for this process's worker, as soon as there is one."""
+    deadline = time.monotonic() + 30
+    while not (workers := [pid for pid in workers_of(os.getpid()) if pid != not_pid]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(workers[0], signal.SIGKILL)
+    return workers[0]
+
+
+def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database: NssDatabase) -> None:
+    STORE.generate_key(database.key(), EC, "", "")
+    with (
+        closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
+        ThreadPoolExecutor() as threads,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        reading = threads.submit(STORE.read_key, database.key())
+        kill_worker()
+        other.execute("ROLLBACK")
+        assert reading.result() is not None
+
+
+def test_what_is_killed_twice_is_told(database: NssDatabase) -> None:
+    STORE.generate_key(database.key(), EC, "", "")
+    with (
+        closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
+        ThreadPoolExecutor() as threads,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        reading = threads.submit(STORE.read_key, database.key())
+        kill_worker(not_pid=kill_worker())
+        with pytest.raises(KeyStoreError, match="The process that works with the token was killed"):
+            reading.result()
+        other.execute("ROLLBACK")
 
 
 def test_a_key_that_is_still_being_made_is_removed_by_the_next_daemon(database: NssDatabase, locks: Path) -> None:
