@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
+from certmongerd.keystore.direct import open_without_links
+
 _MOST_LINKS: Final = 40
 _LOOK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ENTER: Final = _LOOK | os.O_DIRECTORY
@@ -102,9 +104,18 @@ class _Walk:
         self._pending = _parts(location)
         self._links = 0
         self._strangers: set[int] = set()
-        start = "/" if location.startswith("/") else "."
-        self._path = os.path.abspath(start)
-        self._directory = os.open(start, _ENTER)
+        self._directory, self._path = self._start()
+
+    def _start(self) -> tuple[int, str]:
+        """The directory of the file at once if no link is on the way, else where the way begins; and its path."""
+        directory = posixpath.dirname(self._location)
+        if directory.startswith("/") and self._pending[:1] == [posixpath.basename(self._location)] != [".."]:
+            entered = open_without_links(directory, _ENTER)
+            if entered is not None:
+                del self._pending[1:]
+                return entered, posixpath.normpath(directory)
+        start = "/" if directory.startswith("/") else "."
+        return os.open(start, _ENTER), os.path.abspath(start)
 
     def close(self) -> None:
         """Let the directory go."""

@@ -18,9 +18,9 @@ from certmongerd.store.files import (
     create_durably,
     remove_durably,
     rename_durably,
-    sync_directory,
     write_durably,
 )
+from certmongerd.store.syncing import sync_directory
 
 MAXIMUM_BYTES: Final = 1 << 20
 """Keys and certificates are smaller; a device or a log file by mistake is not read to its end."""

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from certmongerd.store.syncing import sync_directory
+
 logger = logging.getLogger(__name__)
 
 TEMPORARY_PREFIX: Final = ".certmongerd-"
@@ -50,9 +52,9 @@ def write_durably(
     """
     directory, name = _split(path)
     final = os.path.join(directory, name)
-    temporary = _temporary_path(directory, temporary_name, dir_fd)
+    temporary = _temporary_path(directory, temporary_name)
     label_from = final if label_of is None else os.path.join(directory, label_of)
-    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=label_from):
+    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=label_from, replaces=True):
         _rename(temporary, final, dir_fd)
     sync_directory(directory, dir_fd=dir_fd)
 
@@ -73,14 +75,14 @@ def create_durably(
     """
     directory, name = _split(path)
     final = os.path.join(directory, name)
-    temporary = _temporary_path(directory, temporary_name, dir_fd)
-    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=None):
+    temporary = _temporary_path(directory, temporary_name)
+    with _complete_file(temporary, data, mode, owner, dir_fd, label_from=None, replaces=True):
         try:
             os.link(temporary, final, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
         except OSError as exc:
             if exc.errno not in _NO_HARD_LINKS:
                 raise
-            with _complete_file(final, data, mode, owner, dir_fd, label_from=None):
+            with _complete_file(final, data, mode, owner, dir_fd, label_from=None, replaces=False):
                 os.unlink(temporary, dir_fd=dir_fd)
         else:
             os.unlink(temporary, dir_fd=dir_fd)
@@ -100,18 +102,6 @@ def remove_durably(path: Path | str, *, dir_fd: int | None = None) -> None:
     sync_directory(directory, dir_fd=dir_fd)
 
 
-def sync_directory(path: Path | str, *, dir_fd: int | None = None) -> None:
-    """Make the names in the directory *path* durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
-    try:
-        os.fsync(descriptor)
-    except OSError as exc:
-        if exc.errno != errno.EINVAL:  # file systems that cannot sync directories say so this way
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _split(path: Path | str) -> tuple[str, str]:
     directory, name = os.path.split(os.fspath(path))
     if not name or name in (".", ".."):
@@ -123,24 +113,41 @@ def _rename(source: str, destination: str, dir_fd: int | None) -> None:
     os.rename(source, destination, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
 
-def _temporary_path(directory: str, name: str | None, dir_fd: int | None) -> str:
+def _temporary_path(directory: str, name: str | None) -> str:
     if name is None:
         return os.path.join(directory, TEMPORARY_PREFIX + secrets.token_hex(8))
     if "/" in name:
         raise ValueError(f"temporary name {name!r} has to be in the directory of the file")
-    path = os.path.join(directory, name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path, dir_fd=dir_fd)
-    return path
+    return os.path.join(directory, name)
+
+
+def _open_new(path: str, dir_fd: int | None) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600, dir_fd=dir_fd)
 
 
 @contextlib.contextmanager
 def _complete_file(
-    path: str, data: bytes, mode: int, owner: Owner | None, dir_fd: int | None, *, label_from: str | None
+    path: str,
+    data: bytes,
+    mode: int,
+    owner: Owner | None,
+    dir_fd: int | None,
+    *,
+    label_from: str | None,
+    replaces: bool,
 ) -> Iterator[None]:
-    """A new, synced file at *path*; it is removed again when writing it or the body fails."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600, dir_fd=dir_fd)
+    """A new, synced file at *path*; it is removed again when writing it or the body fails.
+
+    With *replaces* a leftover of that name is removed first; else that raises FileExistsError.
+    """
+    try:
+        descriptor = _open_new(path, dir_fd)
+    except FileExistsError:
+        if not replaces:
+            raise
+        os.unlink(path, dir_fd=dir_fd)
+        descriptor = _open_new(path, dir_fd)
     try:
         try:
             if owner is not None:

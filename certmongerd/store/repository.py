@@ -81,6 +81,10 @@ class Shelf(Generic[E]):
         self._read: Final[_Reader[E]] = read
         self._write: Final[_Writer[E]] = write
         self._naming: Final = threading.Lock()
+        self._coming: Final[set[str]] = set()
+        """Names of files that are being created."""
+        self._given = ("", 0)
+        """The second and the number of the last name, where the search for the next one begins."""
 
     def path(self, name: str) -> Path:
         """The file called *name*."""
@@ -162,21 +166,30 @@ class Shelf(Generic[E]):
         """Write a new entry and return the name of its file, which follows from *now*."""
         data = self._render(entry)
         start = now.astimezone(UTC).strftime("%Y%m%d%H%M%S")
-        with self._naming:  # two threads must not pick the same name, and with it the same temporary file
-            return self._create_numbered(start, data)
-
-    def _create_numbered(self, start: str, data: bytes) -> str:
-        for number in range(HIGHEST_NUMBER + 1):
-            name = f"{start}-{number}" if number else start
-            if self._is_taken(name):
-                continue
+        while True:
+            name = self._reserve(start)
             try:
                 create_durably(self.path(name), data, temporary_name=name + TEMPORARY_SUFFIX)
             except FileExistsError:
                 continue
             except OSError as exc:
                 raise self._failure(name, "created", exc) from exc
-            return name
+            else:
+                return name
+            finally:
+                with self._naming:
+                    self._coming.discard(name)
+
+    def _reserve(self, start: str) -> str:
+        """A name that is free, and that no other thread gets: it would have the same temporary file."""
+        with self._naming:
+            second, last = self._given
+            for number in range(last + 1 if second == start else 0, HIGHEST_NUMBER + 1):
+                name = f"{start}-{number}" if number else start
+                if name not in self._coming and not os.path.lexists(self.path(name)):
+                    self._given = (start, number)
+                    self._coming.add(name)
+                    return name
         raise StateStoreError(str(self.path(start)), f"cannot be created: all names to -{HIGHEST_NUMBER} are taken")
 
     def save(self, name: str, entry: E) -> None:

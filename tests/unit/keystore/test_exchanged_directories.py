@@ -5,7 +5,7 @@ import os
 import pwd
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from pki_material import ec_key
 
 from certmongerd.core.errors import KeyStoreError
 from certmongerd.core.model import KeyStorage
+from certmongerd.keystore import links
+from certmongerd.keystore.direct import open_without_links
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.pin import read_pin
 from certmongerd.pki.keys import key_facts
@@ -80,27 +82,36 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def test_an_exchange_before_any_opening_hits_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("enter", "moments"), [(open_without_links, 20), (lambda *_: None, 30)], ids=["direct", "walk"]
+)
+def test_an_exchange_before_any_opening_hits_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enter: Callable[[str, int], int | None], moments: int
+) -> None:
     """Each opening is a moment in which a path might lead elsewhere than at the check."""
-    number, opened, real_open = 0, 1, os.open
+    number, opened = 0, 1
     while opened > number:
         number += 1
         scene = Scene(tmp_path / str(number))
         scene.prepare()
         opened = 0
 
-        def opening(*args: Any, scene: Scene = scene, at: int = number, **kwargs: Any) -> int:
-            nonlocal opened
-            opened += 1
-            if opened == at:
-                scene.exchange()
-            return real_open(*args, **kwargs)
+        def opening(really_open: Callable[..., Any], scene: Scene = scene, at: int = number) -> Callable[..., Any]:
+            def opens(*args: Any, **kwargs: Any) -> Any:
+                nonlocal opened
+                opened += 1
+                if opened == at:
+                    scene.exchange()
+                return really_open(*args, **kwargs)
+
+            return opens
 
         with monkeypatch.context() as patches, suppress(KeyStoreError):
-            patches.setattr(os, "open", opening)
+            patches.setattr(links, "open_without_links", opening(enter))
+            patches.setattr(os, "open", opening(os.open))
             scene.save()
         assert scene.treasures() == scene.precious
-    assert number > 30
+    assert number > moments
 
 
 @contextmanager

@@ -7,10 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from certmongerd.keystore import links
+from certmongerd.keystore.direct import open_without_links
 from certmongerd.keystore.links import located
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 as_root = pytest.mark.xfail(os.geteuid() != 0, reason="only root makes links of others", strict=True)
+
+
+@pytest.fixture(autouse=True, params=["direct", "walk"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels before 5.6, and some sandboxes, do not have the direct way."""
+    if request.param == "walk":
+        monkeypatch.setattr(links, "open_without_links", lambda *_: None)
+
+
+def test_the_direct_way_enters_directories_without_links_only(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "file").touch()
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    entered = open_without_links(f"{tmp_path}/folder/inner/..", flags)
+    assert entered is not None
+    assert os.path.samestat(os.fstat(entered), os.stat(tmp_path / "folder"))
+    assert not os.get_inheritable(entered)
+    os.close(entered)
+    for name in ("link", "link/inner", "file", "missing", "folder\0/inner"):
+        assert open_without_links(f"{tmp_path}/{name}", flags) is None
 
 
 def target_of(location: str) -> str:
