@@ -16,7 +16,7 @@ from certmongerd.busapi.locations import (
     normalised_database,
     require_place_of_secret,
 )
-from certmongerd.busapi.refusal import bad_arg, duplicate, missing_arg
+from certmongerd.busapi.refusal import CallRefused, bad_arg, duplicate, missing_arg
 from certmongerd.busapi.service import Caller
 from certmongerd.busapi.settings import KEY_SETTINGS, OTHER_SETTINGS, AnySetting, with_generation
 from certmongerd.busapi.table import Context
@@ -157,22 +157,28 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
     pin_file = entries.text("KEY_PIN_FILE", "key-pin-file")
     if pin_file:
         require_place_of_secret(pin_file, "KEY_PIN_FILE")
-    cert_storage = await asyncio.to_thread(_cert_storage, entries, storage_type)
+    cert_storage, key_storage = await asyncio.to_thread(_storages, entries, storage_type)
     nickname = entries.text("NICKNAME", "nickname")
     if nickname:
         request = replace(request, id=Nickname(valid_nickname(nickname)))
         require_free_nickname(request.id, context)
     require_free_certificate(cert_storage, context)
-    key_storage = await asyncio.to_thread(_checked_key_storage, entries, cert_storage)
+    if isinstance(key_storage, CallRefused):
+        raise key_storage
     if key_storage.type is not StorageType.NONE:
         require_free_key(key_storage, context)
     return replace(request, cert_storage=cert_storage, key_storage=key_storage)
 
 
-def _checked_key_storage(entries: Entries, cert_storage: CertStorage) -> KeyStorage:
-    key_storage = _key_storage(entries)
-    _require_different_files(cert_storage, key_storage)
-    return key_storage
+def _storages(entries: Entries, storage_type: StorageType) -> tuple[CertStorage, KeyStorage | CallRefused]:
+    """Where certificate and key are to be; what is wrong with the key's place is not told before other things."""
+    cert_storage = _cert_storage(entries, storage_type)
+    try:
+        key_storage = _key_storage(entries)
+        _require_different_files(cert_storage, key_storage)
+    except CallRefused as refusal:
+        return cert_storage, refusal
+    return cert_storage, key_storage
 
 
 async def checked_request(

@@ -10,6 +10,7 @@ of the D-Bus specification, "Marshaling (Wire Format)" and "Message Format".
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeVar, cast
@@ -171,16 +172,21 @@ class HeaderField(IntEnum):
 _HEAD: Final = Struct("<cBBBII")
 
 
-def marshal_head(
-    kind: int, flags: int, serial: int, body_bytes: int, fields: Mapping[HeaderField, str | int | None]
-) -> bytes:
-    """The head of a message whose body has *body_bytes*; fields that are None are left out.
+Fields = tuple[tuple[HeaderField, str | int | None], ...]
+"""What a message's head says; fields that are None are left out."""
 
-    Names are trusted to be valid.
-    """
-    buffer = bytearray(_HEAD.pack(b"l", kind, flags, 1, body_bytes, serial))
+
+def marshal_head(kind: int, flags: int, serial: int, body_bytes: int, fields: Fields) -> bytes:
+    """The head of a message whose body has *body_bytes*. Names are trusted to be valid."""
+    return _HEAD.pack(b"l", kind, flags, 1, body_bytes, serial) + _marshal_fields(fields)
+
+
+@lru_cache(maxsize=256)
+def _marshal_fields(fields: Fields) -> bytes:
+    """What follows the fixed part of the head; signals about one object have the same ones."""
+    buffer = bytearray(_HEAD.size)
     begun = _begin_array(buffer, _STRUCT_BOUNDARY)
-    for code, value in fields.items():
+    for code, value in fields:
         if value is None:
             continue
         buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
@@ -192,7 +198,7 @@ def marshal_head(
             buffer += bytes((code, 1)) + (b"o\0" if code is HeaderField.PATH else b"s\0") + _text(value)
     _end_array(buffer, begun)
     buffer += bytes(-len(buffer) % _STRUCT_BOUNDARY)
-    return bytes(buffer)
+    return bytes(buffer[_HEAD.size :])
 
 
 class ObjectsWriter:

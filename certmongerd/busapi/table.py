@@ -167,6 +167,13 @@ class Changes:
     """Not set any more, or secret."""
 
 
+def _getter(attributes: tuple[str, ...]) -> Callable[[M], tuple[object, ...]]:
+    """What gives the values of *attributes*, which may have dots."""
+    if len(attributes) > 1:
+        return attrgetter(*attributes)
+    return lambda value: tuple(attrgetter(attribute)(value) for attribute in attributes)
+
+
 class Interface(Generic[M]):
     """One interface: its rows in the order of the introspection data."""
 
@@ -178,9 +185,8 @@ class Interface(Generic[M]):
         by_source: dict[str, list[Property[M]]] = {}
         for row in self.properties.values():
             by_source.setdefault(row.source, []).append(row)
-        self._by_source: tuple[tuple[Callable[[M], object], tuple[Property[M], ...]], ...] = tuple(
-            (attrgetter(source), tuple(properties)) for source, properties in by_source.items()
-        )
+        self._by_source = tuple(tuple(properties) for properties in by_source.values())
+        self._sources: Callable[[M], tuple[object, ...]] = _getter(tuple(by_source))
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
@@ -209,8 +215,7 @@ class Interface(Generic[M]):
         """
         changed: dict[str, object] = {}
         invalidated: list[str] = []
-        for source, properties in self._by_source:
-            before, after = source(old), source(new)
+        for properties, before, after in zip(self._by_source, self._sources(old), self._sources(new), strict=True):
             if before is after and not named:
                 continue
             for row in properties:

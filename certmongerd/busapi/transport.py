@@ -243,14 +243,14 @@ def encode(message: WireMessage) -> bytes:
 
 
 def _head_for(message: WireMessage, body_bytes: int) -> bytes:
-    fields = {
-        HeaderField.PATH: message.path,
-        HeaderField.INTERFACE: message.interface,
-        HeaderField.MEMBER: message.member,
-        HeaderField.REPLY_SERIAL: message.reply_serial,
-        HeaderField.DESTINATION: message.destination,
-        HeaderField.SIGNATURE: message.signature,
-    }
+    fields = (
+        (HeaderField.PATH, message.path),
+        (HeaderField.INTERFACE, message.interface),
+        (HeaderField.MEMBER, message.member),
+        (HeaderField.REPLY_SERIAL, message.reply_serial),
+        (HeaderField.DESTINATION, message.destination),
+        (HeaderField.SIGNATURE, message.signature),
+    )
     flags = _NO_REPLY_EXPECTED if message.no_reply_expected else 0
     return marshal_head(message.kind.value, flags, message.serial, body_bytes, fields)
 

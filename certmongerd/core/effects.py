@@ -61,6 +61,8 @@ class Submit:
     operation: Operation
     with_scep: bool
     """Whether fresh SCEP messages go along."""
+    is_internal: bool = False
+    """Whether the CA is the daemon itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,10 @@ def has_outside_consequences(effect: Effect) -> bool:
     """Whether somebody outside would notice *effect* done twice, or its reason forgotten.
 
     Before such an effect the request has to be on disk. The others – reading,
-    making a key or a signing request – are simply done again after a crash,
-    from an earlier state, and find what the first run left.
+    making a key or a signing request, signing a certificate that nobody has seen –
+    are simply done again after a crash, from an earlier state, and find what the
+    first run left.
     """
-    return isinstance(effect, Submit | RunPreSave | SaveCert | RunPostSave)
+    if isinstance(effect, Submit):
+        return not effect.is_internal
+    return isinstance(effect, RunPreSave | SaveCert | RunPostSave)

@@ -68,7 +68,8 @@ def _submit(request: Request, _event: Continue, context: Context) -> Step:
     if fresh:
         # Messages carry a nonce and are sent once; this is on disk before the helper starts.
         request = replace(request, scep=replace(request.scep, last_nonce=request.scep.nonce))
-    return perform(request, State.SUBMITTING, Submit(operation, with_scep=fresh))
+    is_internal = ca.type is CaType.INTERNAL_SELF
+    return perform(request, State.SUBMITTING, Submit(operation, with_scep=fresh, is_internal=is_internal))
 
 
 def _count_submission(request: Request) -> Request:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final
+from typing import Final
 
 from certmongerd.keystore.direct import open_without_links
 
@@ -23,6 +23,7 @@ _ENTER: Final = _LOOK | os.O_DIRECTORY
 """The latter also has what is mounted on demand mounted."""
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A fifo must not hold up the thread."""
+_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +49,26 @@ class Place:
         except FileNotFoundError:
             return None
 
-    def open(self) -> BinaryIO:
-        """Open the regular file for reading."""
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor for reading the regular file."""
         descriptor = os.open(self.name, _READ, dir_fd=self.directory)
         try:
             status = os.fstat(descriptor)
             self.require_owner(status.st_uid)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file", self.path)
-            return os.fdopen(descriptor, "rb")
-        except OSError:
+            yield descriptor
+        finally:
             os.close(descriptor)
-            raise
+
+    def read(self, most: int) -> bytes:
+        """The first *most* bytes of the regular file."""
+        content = b""
+        with self.opened() as descriptor:
+            while part := os.read(descriptor, min(_BLOCK, most - len(content))):
+                content += part
+        return content
 
     def require_owner(self, uid: int) -> None:
         """Raises PermissionError unless the links that led here may lead to what belongs to *uid*."""
@@ -131,8 +140,9 @@ class _Walk:
                 continue
             place = Place(self._directory, part, posixpath.join(self._path, part), frozenset(self._strangers))
             if not follow or not self._follows(part):
-                status = place.status() or os.fstat(self._directory)
-                place.require_owner(status.st_uid)
+                if self._strangers:
+                    status = place.status() or os.fstat(self._directory)
+                    place.require_owner(status.st_uid)
                 return place
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._location)
 
@@ -152,10 +162,13 @@ class _Walk:
     def _follows(self, part: str) -> bool:
         """Go the way of the link *part*; False when it is none, or is not there."""
         try:
+            os.readlink(part, dir_fd=self._directory)
             found = os.open(part, _LOOK, dir_fd=self._directory)
         except FileNotFoundError:
             return False
         except OSError as exc:
+            if exc.errno == errno.EINVAL:  # it is no link
+                return False
             raise self._named(exc) from None
         try:
             status = os.fstat(found)

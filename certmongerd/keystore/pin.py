@@ -20,14 +20,14 @@ def read_pin(storage: KeyStorage) -> str | None:
     if not storage.pin_file:
         return (storage.pin.reveal() or None) if storage.pin else None
     try:
-        with located(secret_file(storage.pin_file)) as place, place.open() as file:
-            line = file.readline(_LONGEST_LINE)
+        with located(secret_file(storage.pin_file)) as place:
+            line, _, _ = place.read(_LONGEST_LINE).partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as exc:
         reason = f"The PIN file {storage.pin_file} cannot be read: {exc.strerror}"
         raise KeyStoreError(FailureKind.PIN, storage.location, reason) from exc
-    return line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape") or None
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape") or None
 
 
 def read_pin_for_new_key(storage: KeyStorage) -> str | None:

@@ -39,8 +39,7 @@ def read_content(location: str) -> bytes | None:
 
 
 def _content_of(place: Place) -> bytes | None:
-    with place.open() as file:
-        content = file.read(MAXIMUM_BYTES + 1)
+    content = place.read(MAXIMUM_BYTES + 1)
     if len(content) > MAXIMUM_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), place.path)
     return content or None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from certmongerd.config.settings import Settings
@@ -40,7 +40,8 @@ from certmongerd.core.events import (
     KeyRead,
     Notified,
 )
-from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, Request
+from certmongerd.core.ids import Nickname
+from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, KeyStorage, Request
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.links import located
@@ -49,6 +50,7 @@ from certmongerd.keystore.protocol import Generated
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
+from certmongerd.pki.keys import KeyFacts
 from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
@@ -85,9 +87,14 @@ class Actions:
     base_environment: Mapping[str, str]
     host_name: str
     """Common name for a signing request that names no subject."""
+    _new_keys: dict[Nickname, tuple[KeyStorage, str, KeyRead]] = field(default_factory=dict)
+    """Keys of requests that made them in the effect before: place, marker and facts."""
 
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         """Do *effect*; expected failures are results, not exceptions."""
+        new_key = self._new_keys.pop(request.id, None)
+        if isinstance(effect, ReadKey) and new_key and new_key[:2] == (request.key_storage, request.key_next_marker):
+            return new_key[2]
         try:
             return await self._perform(request, effect)
         except KeyMissing:
@@ -138,7 +145,7 @@ class Actions:
             )
         if facts is None:
             return KeyAbsent()
-        return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
+        return _key_read(facts)
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
@@ -164,6 +171,7 @@ class Actions:
                 await asyncio.to_thread(store.discard_candidate, storage, marker)
                 raise
         facts = generated.facts
+        self._new_keys[request.id] = (storage, generated.marker, _key_read(facts))
         return KeyGenerated(
             type=facts.algorithm,
             size=facts.bits,
@@ -246,6 +254,10 @@ class Actions:
         return ended
 
 
+def _key_read(facts: KeyFacts) -> KeyRead:
+    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
+
+
 def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
     pem = store.read_certificate(request.cert_storage)
     if pem is None:
@@ -283,8 +295,8 @@ def read_challenge(request: Request) -> Secret | None:
     if not path:
         return request.template.challenge_password
     try:
-        with located(secret_file(path)) as place, place.open() as file:
-            text = file.read(_MEBIBYTE).decode("utf-8")
+        with located(secret_file(path)) as place:
+            text = place.read(_MEBIBYTE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InvalidValue(

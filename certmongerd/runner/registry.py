@@ -135,6 +135,7 @@ class Registry:
         self._listeners: list[ChangeListener] = []
         self._ca_list: tuple[Ca, ...] | None = None
         """The values of `cas` as `context` hands them out; None after a change."""
+        self._unused_marker = new_marker()
         self._last_request = 0
         self._last_ca = 0
 
@@ -185,6 +186,8 @@ class Registry:
     def set_request(self, entry: RequestEntry, request: Request) -> None:
         """Give an entry its next value and announce the change."""
         old, entry.request = entry.request, request
+        if request.key_next_marker == self._unused_marker:
+            self._unused_marker = new_marker()
         if entry.path in self.requests:
             self.index.change(entry.path, old, request)
         if request != old:
@@ -213,7 +216,7 @@ class Registry:
             policy=self.policy,
             ca=find_ca(self._ca_list, request.ca_name) if request.ca_name else None,
             cas=self._ca_list,
-            new_marker=new_marker(),
+            new_marker=self._unused_marker,
         )
 
     def unused_nickname(self) -> Nickname:
