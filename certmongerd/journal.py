@@ -22,6 +22,14 @@ def _encode_field(name: str, value: bytes) -> bytes:
 
 def send_entry(fields: Mapping[str, str], path: str, timeout_s: float) -> None:
     """Send an entry to the journal's socket at *path*. Blocks; raises OSError."""
+    send_datagram(encode_entry(fields), path, timeout_s)
+
+
+def send_datagram(data: bytes, path: str, timeout_s: float) -> None:
+    """Send *data* to the socket at *path*, waiting a while if that is full. Blocks; raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.settimeout(timeout_s)
-        channel.sendto(encode_entry(fields), path)
+        try:
+            channel.sendto(data, socket.MSG_DONTWAIT, path)
+        except BlockingIOError:
+            channel.settimeout(timeout_s)
+            channel.sendto(data, path)

@@ -50,24 +50,26 @@ class Place:
             return None
 
     @contextmanager
-    def opened(self) -> Iterator[int]:
-        """A descriptor for reading the regular file."""
+    def opened(self) -> Iterator[tuple[int, os.stat_result]]:
+        """A descriptor for reading the regular file, and what it is."""
         descriptor = os.open(self.name, _READ, dir_fd=self.directory)
         try:
             status = os.fstat(descriptor)
             self.require_owner(status.st_uid)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file", self.path)
-            yield descriptor
+            yield descriptor, status
         finally:
             os.close(descriptor)
 
     def read(self, most: int) -> bytes:
         """The first *most* bytes of the regular file."""
         content = b""
-        with self.opened() as descriptor:
+        with self.opened() as (descriptor, status):
             while part := os.read(descriptor, min(_BLOCK, most - len(content))):
                 content += part
+                if len(content) == status.st_size:
+                    break
         return content
 
     def require_owner(self, uid: int) -> None:

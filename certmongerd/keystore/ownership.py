@@ -49,8 +49,7 @@ def apply_ownership(place: Place, owner: str, perms: int) -> None:
     several names is not changed, because one of them may have been made to get at somebody else's.
     """
     user, group = resolve_owner(owner)
-    with place.opened() as descriptor:
-        present = os.fstat(descriptor)
+    with place.opened() as (descriptor, present):
         changes_owner = user not in (_KEEP, present.st_uid) or group not in (_KEEP, present.st_gid)
         changes_mode = bool(perms) and stat.S_IMODE(present.st_mode) != perms
         if (changes_owner or changes_mode) and present.st_nlink > 1:

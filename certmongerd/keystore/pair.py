@@ -81,8 +81,9 @@ class KeyPair:
             with ExitStack() as places:
                 self._swap(pem, cert_storage, preserve_as, places)
         location = self._storage.location
-        with translating(location, "The private key's owner and mode cannot be set"), located(location) as place:
-            apply_ownership(place, self._storage.owner, self._storage.perms)
+        if self._storage.owner or self._storage.perms:
+            with translating(location, "The private key's owner and mode cannot be set"), located(location) as place:
+                apply_ownership(place, self._storage.owner, self._storage.perms)
         if self._candidate_path:
             with translating(location, "The candidate key cannot be removed"):
                 for either in (location, cert_storage.location):  # staged by a run that was interrupted

@@ -41,12 +41,21 @@ from certmongerd.core.events import (
     Notified,
 )
 from certmongerd.core.ids import Nickname
-from certmongerd.core.model import Ca, CaCertLocations, Hook, KeyAlgorithm, KeyStorage, Request
+from certmongerd.core.model import (
+    Ca,
+    CaCertLocations,
+    CertStorage,
+    Hook,
+    KeyAlgorithm,
+    KeyStorage,
+    Request,
+    StorageType,
+)
 from certmongerd.core.secret import Secret
 from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.links import located
 from certmongerd.keystore.pairs import save_pair
-from certmongerd.keystore.protocol import Generated
+from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.store import KeyStore, open_key_store
 from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
@@ -69,6 +78,24 @@ _log = logging.getLogger(__name__)
 _MEBIBYTE: Final = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class _Foreseen:
+    """The result of an effect, from the one before it."""
+
+    effect: Effect
+    result: EffectResult
+    storage: KeyStorage | CertStorage
+    marker: str = ""
+
+    def is_about(self, request: Request, effect: Effect) -> bool:
+        """Whether this is what *effect* would find."""
+        if effect != self.effect:
+            return False
+        if isinstance(self.storage, CertStorage):
+            return request.cert_storage == self.storage
+        return (request.key_storage, request.key_next_marker) == (self.storage, self.marker)
+
+
 @dataclass(slots=True, kw_only=True)
 class Actions:
     """Performs effects. Blocking work runs in threads, under the locks of the locations it touches."""
@@ -87,14 +114,16 @@ class Actions:
     base_environment: Mapping[str, str]
     host_name: str
     """Common name for a signing request that names no subject."""
-    _new_keys: dict[Nickname, tuple[KeyStorage, str, KeyRead]] = field(default_factory=dict)
-    """Keys of requests that made them in the effect before: place, marker and facts."""
+    _foreseen: dict[Nickname, "_Foreseen"] = field(default_factory=dict)
+    """What the last effect of a request has found out, for the next one."""
 
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         """Do *effect*; expected failures are results, not exceptions."""
-        new_key = self._new_keys.pop(request.id, None)
-        if isinstance(effect, ReadKey) and new_key and new_key[:2] == (request.key_storage, request.key_next_marker):
-            return new_key[2]
+        if effect == SaveCaCerts() and request.ca_certs == CaCertLocations():
+            return CaCertsSaved()
+        foreseen = self._foreseen.pop(request.id, None)
+        if foreseen is not None and foreseen.is_about(request, effect):
+            return foreseen.result
         try:
             return await self._perform(request, effect)
         except KeyMissing:
@@ -149,9 +178,8 @@ class Actions:
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
-        store = open_key_store(storage.type)
         async with self.locks.holding([storage.location]):
-            return await self.executor.store({storage.type}, _read_certificate, store, request)
+            return await self.executor.store({storage.type}, _read_certificate, request)
 
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
@@ -171,7 +199,7 @@ class Actions:
                 await asyncio.to_thread(store.discard_candidate, storage, marker)
                 raise
         facts = generated.facts
-        self._new_keys[request.id] = (storage, generated.marker, _key_read(facts))
+        self._foreseen[request.id] = _Foreseen(ReadKey(), _key_read(facts), storage, generated.marker)
         return KeyGenerated(
             type=facts.algorithm,
             size=facts.bits,
@@ -213,23 +241,14 @@ class Actions:
 
     async def _save_cert(self, request: Request) -> EffectResult:
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
+        kept_in = {request.key_storage.type, request.cert_storage.type}
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved = await self.executor.store(
-                {request.key_storage.type, request.cert_storage.type},
-                save_pair,
-                request.cert,
-                request.cert_storage,
-                request.key_storage,
-                marker=request.key_next_marker,
-                preserve_as=preserve_as,
-                known_spki=request.key.pubkey_info,
-                user=request.nss_user,
-            )
+            saved, read = await self.executor.store(kept_in, _save_and_read, request, preserve_as)
+        if read is not None:
+            self._foreseen[request.id] = _Foreseen(ReadCert(), read, request.cert_storage)
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
-        if request.ca_certs == CaCertLocations():
-            return CaCertsSaved()
         await self.ca_certificates.save(
             [request.ca_certs], self.other_locations(request), self.find_ca(request), request
         )
@@ -258,8 +277,26 @@ def _key_read(facts: KeyFacts) -> KeyRead:
     return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
 
-def _read_certificate(store: KeyStore, request: Request) -> CertRead | CertAbsent:
-    pem = store.read_certificate(request.cert_storage)
+def _save_and_read(request: Request, preserve_as: str) -> tuple[Saved, CertRead | CertAbsent | None]:
+    """Store the certificate, and read it as it will be read next; None where that has to be done again."""
+    saved = save_pair(
+        request.cert,
+        request.cert_storage,
+        request.key_storage,
+        marker=request.key_next_marker,
+        preserve_as=preserve_as,
+        known_spki=request.key.pubkey_info,
+        user=request.nss_user,
+    )
+    if request.cert_storage.type is not StorageType.FILE:  # reading costs a process, which is better not waited for
+        return saved, None
+    with suppress(KeyStoreError):
+        return saved, _read_certificate(request)
+    return saved, None
+
+
+def _read_certificate(request: Request) -> CertRead | CertAbsent:
+    pem = open_key_store(request.cert_storage.type).read_certificate(request.cert_storage)
     if pem is None:
         return CertAbsent()
     try:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import select
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from certmongerd.config.syslog_priority import priority
 from certmongerd.core.effects import Notice
 from certmongerd.core.errors import InvalidValue, LaunchError
 from certmongerd.core.model import Request
-from certmongerd.journal import JOURNAL_SOCKET, send_entry
+from certmongerd.journal import JOURNAL_SOCKET, send_datagram, send_entry
 from certmongerd.runner.announcement import compose, details, journal_fields
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.words import split_command
@@ -192,16 +191,10 @@ def _send_to_log(message: Message, destination: str, sockets: tuple[str, str]) -
         _log.debug("There is no journal at %s: %s", journal, exc)
     else:
         return Delivery(delivered=True)
+    # In the form that the C library uses (RFC 3164 without host name).
     line = f"<{priority(destination)}>{time.strftime('%b %e %H:%M:%S')} {_IDENT}[{os.getpid()}]: {message.text}"
     try:
-        _send_datagram(line.encode(), syslog)
+        send_datagram(line.encode(), syslog, _SYSLOG_TIMEOUT_S)
     except OSError as exc:
         return Delivery(delivered=False, reason=f"System log {syslog}: {exc.strerror or exc}")
     return Delivery(delivered=True)
-
-
-def _send_datagram(data: bytes, path: str) -> None:
-    """One line in the form that the C library uses (RFC 3164 without host name). Raises OSError."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.settimeout(_SYSLOG_TIMEOUT_S)
-        channel.sendto(data, path)
