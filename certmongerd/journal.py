@@ -21,15 +21,20 @@ def _encode_field(name: str, value: bytes) -> bytes:
 
 
 def send_entry(fields: Mapping[str, str], path: str, timeout_s: float) -> None:
-    """Send an entry to the journal's socket at *path*. Blocks; raises OSError."""
+    """Send an entry to the journal's socket at *path*, as `send_datagram`."""
     send_datagram(encode_entry(fields), path, timeout_s)
 
 
 def send_datagram(data: bytes, path: str, timeout_s: float) -> None:
-    """Send *data* to the socket at *path*, waiting a while if that is full. Blocks; raises OSError."""
+    """Send *data* to the socket at *path*, blocking while it is full for at most *timeout_s*.
+
+    Raises OSError: BlockingIOError at once when *timeout_s* is 0, TimeoutError when it is over.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         try:
             channel.sendto(data, socket.MSG_DONTWAIT, path)
         except BlockingIOError:
+            if not timeout_s:
+                raise
             channel.settimeout(timeout_s)
             channel.sendto(data, path)

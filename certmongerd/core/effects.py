@@ -26,6 +26,9 @@ class Wait:
 class ReadKey:
     """Read type, size and public key of the key that signs requests."""
 
+    cert_is_next: bool = False
+    """Whether `ReadCert` follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadCert:

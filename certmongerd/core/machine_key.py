@@ -45,7 +45,7 @@ def _newly_added(request: Request, _event: Continue, _context: Context) -> Step:
 
 
 def _start_reading_new_key(request: Request, _event: Continue, _context: Context) -> Step:
-    return perform(request, State.NEWLY_ADDED_READING_KEYINFO, ReadKey())
+    return perform(request, State.NEWLY_ADDED_READING_KEYINFO, ReadKey(cert_is_next=True))
 
 
 def _new_key_read(request: Request, event: KeyRead, _context: Context) -> Step:

@@ -134,7 +134,7 @@ class Actions:
     async def _perform(self, request: Request, effect: Effect) -> EffectResult:
         match effect:
             case ReadKey():
-                return await self._read_key(request)
+                return await self._read_key(request, effect)
             case ReadCert():
                 return await self._read_cert(request)
             case GenerateKey():
@@ -161,17 +161,13 @@ class Actions:
             case _:
                 assert_never(effect)
 
-    async def _read_key(self, request: Request) -> EffectResult:
+    async def _read_key(self, request: Request, effect: ReadKey) -> EffectResult:
         storage = request.key_storage
-        store = open_key_store(storage.type)
-        async with self.locks.holding([storage.location]):
-            facts = await self.executor.store(
-                {storage.type},
-                store.read_key,
-                storage,
-                request.key_next_marker,
-                known_spki=request.signing_key.pubkey_info,
-            )
+        locations = [storage.location, *([request.cert_storage.location] if effect.cert_is_next else [])]
+        async with self.locks.holding(locations):
+            facts, cert = await self.executor.store({storage.type}, _read_key, request, effect)
+        if cert is not None:
+            self._foreseen[request.id] = _Foreseen(ReadCert(), cert, request.cert_storage)
         if facts is None:
             return KeyAbsent()
         return _key_read(facts)
@@ -243,9 +239,9 @@ class Actions:
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         kept_in = {request.key_storage.type, request.cert_storage.type}
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved, read = await self.executor.store(kept_in, _save_and_read, request, preserve_as)
-        if read is not None:
-            self._foreseen[request.id] = _Foreseen(ReadCert(), read, request.cert_storage)
+            saved, cert = await self.executor.store(kept_in, _save, request, preserve_as)
+        if cert is not None:
+            self._foreseen[request.id] = _Foreseen(ReadCert(), cert, request.cert_storage)
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
@@ -277,8 +273,17 @@ def _key_read(facts: KeyFacts) -> KeyRead:
     return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
 
 
-def _save_and_read(request: Request, preserve_as: str) -> tuple[Saved, CertRead | CertAbsent | None]:
-    """Store the certificate, and read it as it will be read next; None where that has to be done again."""
+def _read_key(request: Request, effect: ReadKey) -> tuple[KeyFacts | None, CertRead | CertAbsent | None]:
+    """Read the key, and foresee the certificate where that is next."""
+    storage = request.key_storage
+    facts = open_key_store(storage.type).read_key(
+        storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
+    )
+    return facts, _foresee_certificate(request) if effect.cert_is_next else None
+
+
+def _save(request: Request, preserve_as: str) -> tuple[Saved, CertRead | CertAbsent | None]:
+    """Store the certificate, and foresee what reading it gives."""
     saved = save_pair(
         request.cert,
         request.cert_storage,
@@ -288,11 +293,17 @@ def _save_and_read(request: Request, preserve_as: str) -> tuple[Saved, CertRead 
         known_spki=request.key.pubkey_info,
         user=request.nss_user,
     )
-    if request.cert_storage.type is not StorageType.FILE:  # reading costs a process, which is better not waited for
-        return saved, None
-    with suppress(KeyStoreError):
-        return saved, _read_certificate(request)
-    return saved, None
+    return saved, _foresee_certificate(request)
+
+
+def _foresee_certificate(request: Request) -> CertRead | CertAbsent | None:
+    """What `ReadCert` would find; None where it is left to that."""
+    if request.cert_storage.type is not StorageType.FILE:  # it takes a process, and has a time limit of its own
+        return None
+    try:
+        return _read_certificate(request)
+    except KeyStoreError:
+        return None
 
 
 def _read_certificate(request: Request) -> CertRead | CertAbsent:

@@ -113,7 +113,7 @@ class Notifier:
             case "command":
                 return await self._run_command(message, destination)
             case _:
-                return await asyncio.to_thread(_send_to_log, message, destination or _DEFAULT_LOG, self._sockets)
+                return await _log_message(message, destination or _DEFAULT_LOG, self._sockets)
 
     async def _mail(self, message: Message, destination: str, settings: MailSettings) -> Delivery:
         """By the SMTP server that is configured, else by sendmail, else by mail, as certmonger does."""
@@ -174,8 +174,19 @@ def _print(text: str) -> Delivery:
     return Delivery(delivered=True)
 
 
-def _send_to_log(message: Message, destination: str, sockets: tuple[str, str]) -> Delivery:
-    """Write an entry with fields where there is a journal, else a line for syslog."""
+async def _log_message(message: Message, destination: str, sockets: tuple[str, str]) -> Delivery:
+    """At once if nobody has to be waited for, as nearly always, else in a thread."""
+    try:
+        return _send_to_log(message, destination, sockets, 0)
+    except BlockingIOError:
+        return await asyncio.to_thread(_send_to_log, message, destination, sockets, _SYSLOG_TIMEOUT_S)
+
+
+def _send_to_log(message: Message, destination: str, sockets: tuple[str, str], timeout_s: float) -> Delivery:
+    """Write an entry with fields where there is a journal, else a line for syslog.
+
+    Raises BlockingIOError where that would have to wait and *timeout_s* is 0.
+    """
     journal, syslog = sockets
     facility, level = divmod(priority(destination), 8)
     try:
@@ -186,7 +197,9 @@ def _send_to_log(message: Message, destination: str, sockets: tuple[str, str]) -
             "SYSLOG_IDENTIFIER": _IDENT,
             **message.fields,
         }
-        send_entry(fields, journal, _SYSLOG_TIMEOUT_S)
+        send_entry(fields, journal, timeout_s)
+    except BlockingIOError:
+        raise
     except OSError as exc:
         _log.debug("There is no journal at %s: %s", journal, exc)
     else:
@@ -194,7 +207,9 @@ def _send_to_log(message: Message, destination: str, sockets: tuple[str, str]) -
     # In the form that the C library uses (RFC 3164 without host name).
     line = f"<{priority(destination)}>{time.strftime('%b %e %H:%M:%S')} {_IDENT}[{os.getpid()}]: {message.text}"
     try:
-        send_datagram(line.encode(), syslog, _SYSLOG_TIMEOUT_S)
+        send_datagram(line.encode(), syslog, timeout_s)
+    except BlockingIOError:
+        raise
     except OSError as exc:
         return Delivery(delivered=False, reason=f"System log {syslog}: {exc.strerror or exc}")
     return Delivery(delivered=True)

@@ -1,10 +1,12 @@
 """Every way to deliver a notification, and what happens when it fails."""
 
+import asyncio
 import email
 import email.policy
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -227,6 +229,37 @@ async def test_the_journal_gets_fields(notifier: Notifier, tmp_path: Path) -> No
         "CERTMONGER_STATE": "NEWLY_ADDED",
         "CERTMONGER_CERT_LOCATION": "/etc/web.crt",
     }
+
+
+async def test_a_full_system_log_is_waited_for_without_holding_up_anything(notifier: Notifier, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(10)
+        sent = 0
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
+            while True:
+                other.sendto(b"full", socket.MSG_DONTWAIT, str(tmp_path / "log"))
+                sent += 1
+        telling = asyncio.create_task(saved(notifier, "syslog", "daemon.notice"))
+        await asyncio.sleep(0.1)
+        assert not telling.done()
+        for _ in range(sent):
+            assert log.recv(4000) == b"full"
+        assert (await telling).delivered
+        assert SAVED.encode() in log.recv(4000)
+
+
+async def test_a_system_log_that_stays_full_is_reported(
+    notifier: Notifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certmongerd.runner.notify._SYSLOG_TIMEOUT_S", 0.1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
+            while True:
+                other.sendto(b"full", socket.MSG_DONTWAIT, str(tmp_path / "log"))
+        delivery = await saved(notifier, "syslog", "daemon.notice")
+        assert delivery == Delivery(delivered=False, reason=f"System log {tmp_path / 'log'}: timed out")
 
 
 async def test_a_missing_system_log_is_reported(notifier: Notifier) -> None:

@@ -42,7 +42,7 @@ from certmongerd.core.step import IllegalTransition
 S = State
 
 WORK: Final[dict[State, Effect | type[Effect]]] = {
-    S.NEWLY_ADDED_READING_KEYINFO: ReadKey(),
+    S.NEWLY_ADDED_READING_KEYINFO: ReadKey(cert_is_next=True),
     S.NEWLY_ADDED_READING_CERT: ReadCert(),
     S.GENERATING_KEY_PAIR: GenerateKey(),
     S.READING_KEYINFO: ReadKey(),
