@@ -69,7 +69,14 @@ def kill_while_it_makes_a_key(database: NssDatabase, locks: Path) -> None:
 
 def workers_of(pid: int) -> list[int]:
     children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-    return [int(child) for child in children if b"nss.process" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in children if b"nss.process" in command_of(child)]
+
+
+def command_of(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:  # it has ended
+        return b""
 
 
 def kill_worker(*, not_pid: int = 0) -> int:
@@ -83,7 +90,6 @@ def kill_worker(*, not_pid: int = 0) -> int:
 
 
 def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database: NssDatabase) -> None:
-    STORE.generate_key(database.key(), EC, "", "")
     with (
         closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
         ThreadPoolExecutor() as threads,
@@ -96,7 +102,6 @@ def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database:
 
 
 def test_what_is_killed_twice_is_told(database: NssDatabase) -> None:
-    STORE.generate_key(database.key(), EC, "", "")
     with (
         closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
         ThreadPoolExecutor() as threads,
