@@ -90,6 +90,7 @@ def kill_worker(*, not_pid: int = 0) -> int:
 
 
 def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database: NssDatabase) -> None:
+    STORE.generate_key(database.key(), EC, "", "")
     with (
         closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
         ThreadPoolExecutor() as threads,
