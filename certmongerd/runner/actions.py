@@ -218,6 +218,7 @@ class Actions:
 
     async def discard_candidate(self, request: Request) -> None:
         """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
+        self._foreseen.pop(request.id, None)
         storage = request.key_storage
         if not request.key_next_marker:
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -96,8 +96,9 @@ def warm_up() -> None:
         not_after=now,
     )
     decode_credentials(encode_credentials(Credentials(key=key, certificates=(certificate,)), NAME))
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256())
-    parse_request(csr.public_bytes(Encoding.PEM).decode("ascii"))
+    for signer in (key, ec.generate_private_key(ec.SECP256R1())):
+        csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(signer, SHA256())
+        parse_request(csr.public_bytes(Encoding.PEM).decode("ascii"))
     build_parser(HELPER).parse_args([])
     parse_settings("")
 
