@@ -39,7 +39,7 @@ class _Turn:
 
     def __init__(self) -> None:
         self.ended: Final = threading.Event()
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
 
 
 class _Turns:
@@ -58,7 +58,7 @@ _directories: Final[dict[Hashable, _Turns]] = {}
 
 
 def _in_turn(key: Hashable, call: Callable[[], None]) -> None:
-    """Return when a *call* for *key* that began after this one has ended. Raises its OSError."""
+    """Return when a *call* for *key* that began after this one has ended. Raises what that raises."""
     with _lock:
         turns = _directories.setdefault(key, _Turns())
         before, turn = turns.running, turns.coming
@@ -72,7 +72,7 @@ def _in_turn(key: Hashable, call: Callable[[], None]) -> None:
             turns.running, turns.coming = turn, None
         try:
             call()
-        except OSError as exc:
+        except BaseException as exc:
             turn.error = exc
             raise
         finally:
@@ -83,5 +83,7 @@ def _in_turn(key: Hashable, call: Callable[[], None]) -> None:
             turn.ended.set()
         return
     turn.ended.wait()
-    if turn.error is not None:
+    if isinstance(turn.error, OSError):
         raise OSError(turn.error.errno, turn.error.strerror, turn.error.filename) from turn.error
+    if turn.error is not None:
+        raise turn.error
