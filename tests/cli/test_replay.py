@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cli.rig import ORIGINAL, OWN, REALM, Daemon, Rig, installed, running
 from cli.transcripts import Transcript, fill, fold_helper_lines, output_pattern, scenarios
+from daemon_under_test import wait_until
 
 DAEMONS = (ORIGINAL, OWN)
 SCENARIOS = scenarios()
@@ -88,10 +89,14 @@ class Player:
         return [installed(program) if program.endswith("getcert") else program, *rest]
 
     def prepare(self, line: str) -> None:
-        """One `before` line: a pause, a shell's redirection, or a command."""
+        """One `before` line: a pause, a request's state that is waited for, a shell's redirection, or a command."""
         words = shlex.split(fill(line, self.known()))
         if words[0] == "sleep":
             time.sleep(float(words[1]))
+        elif words[0] == "await":
+            _, nickname, state = words
+            status = self.argv(f"getcert status -s -v -i {nickname}")
+            wait_until(lambda: f"State {state}," in self.rig.run(status).stdout)
         elif words[0] == "echo":
             *_, target = words
             with open(target, "w") as file:
