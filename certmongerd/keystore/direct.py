@@ -14,7 +14,7 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-_syscall: Final = ctypes.CDLL(None, use_errno=True).syscall
+_syscall: Final = ctypes.CDLL(None).syscall
 _syscall.restype = ctypes.c_long
 
 

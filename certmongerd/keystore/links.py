@@ -119,11 +119,11 @@ class _Walk:
 
     def _start(self) -> tuple[int, str]:
         """The directory of the file at once if no link is on the way, else where the way begins; and its path."""
-        directory = posixpath.dirname(self._location)
-        if directory.startswith("/") and self._pending[:1] == [posixpath.basename(self._location)] != [".."]:
+        directory, name = posixpath.split(self._location)
+        if directory.startswith("/") and name not in ("", ".", ".."):
             entered = open_without_links(directory, _ENTER)
             if entered is not None:
-                del self._pending[1:]
+                self._pending = [name]
                 return entered, posixpath.normpath(directory)
         start = "/" if directory.startswith("/") else "."
         return os.open(start, _ENTER), os.path.abspath(start)

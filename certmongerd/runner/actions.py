@@ -37,7 +37,6 @@ from certmongerd.core.events import (
     Impossible,
     KeyAbsent,
     KeyGenerated,
-    KeyRead,
     Notified,
 )
 from certmongerd.core.ids import Nickname
@@ -57,12 +56,12 @@ from certmongerd.keystore.links import located
 from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.store import KeyStore, open_key_store
-from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.csr import build_csr, build_spkac
 from certmongerd.pki.keys import KeyFacts
 from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
+from certmongerd.runner.found import cert_read, key_read
 from certmongerd.runner.hooks import run_hook
 from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.locks import LocationLocks
@@ -114,13 +113,13 @@ class Actions:
     base_environment: Mapping[str, str]
     host_name: str
     """Common name for a signing request that names no subject."""
-    _foreseen: dict[Nickname, "_Foreseen"] = field(default_factory=dict)
+    _foreseen: dict[Nickname, _Foreseen] = field(default_factory=dict)
     """What the last effect of a request has found out, for the next one."""
 
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         """Do *effect*; expected failures are results, not exceptions."""
         if effect == SaveCaCerts() and request.ca_certs == CaCertLocations():
-            return CaCertsSaved()
+            return CaCertsSaved()  # nothing changes: what is foreseen is so still
         foreseen = self._foreseen.pop(request.id, None)
         if foreseen is not None and foreseen.is_about(request, effect):
             return foreseen.result
@@ -163,14 +162,15 @@ class Actions:
 
     async def _read_key(self, request: Request, effect: ReadKey) -> EffectResult:
         storage = request.key_storage
-        locations = [storage.location, *([request.cert_storage.location] if effect.cert_is_next else [])]
+        foresees = effect.cert_is_next and _is_foreseeable(request.cert_storage)
+        locations = [storage.location, *([request.cert_storage.location] if foresees else [])]
         async with self.locks.holding(locations):
             facts, cert = await self.executor.store({storage.type}, _read_key, request, effect)
         if cert is not None:
             self._foreseen[request.id] = _Foreseen(ReadCert(), cert, request.cert_storage)
         if facts is None:
             return KeyAbsent()
-        return _key_read(facts)
+        return key_read(facts)
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
@@ -195,7 +195,7 @@ class Actions:
                 await asyncio.to_thread(store.discard_candidate, storage, marker)
                 raise
         facts = generated.facts
-        self._foreseen[request.id] = _Foreseen(ReadKey(), _key_read(facts), storage, generated.marker)
+        self._foreseen[request.id] = _Foreseen(ReadKey(), key_read(facts), storage, generated.marker)
         return KeyGenerated(
             type=facts.algorithm,
             size=facts.bits,
@@ -270,10 +270,6 @@ class Actions:
         return ended
 
 
-def _key_read(facts: KeyFacts) -> KeyRead:
-    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
-
-
 def _read_key(request: Request, effect: ReadKey) -> tuple[KeyFacts | None, CertRead | CertAbsent | None]:
     """Read the key, and foresee the certificate where that is next."""
     storage = request.key_storage
@@ -297,9 +293,13 @@ def _save(request: Request, preserve_as: str) -> tuple[Saved, CertRead | CertAbs
     return saved, _foresee_certificate(request)
 
 
+def _is_foreseeable(storage: CertStorage) -> bool:
+    return storage.type is StorageType.FILE  # others take a process, which has a time limit of its own
+
+
 def _foresee_certificate(request: Request) -> CertRead | CertAbsent | None:
     """What `ReadCert` would find; None where it is left to that."""
-    if request.cert_storage.type is not StorageType.FILE:  # it takes a process, and has a time limit of its own
+    if not _is_foreseeable(request.cert_storage):
         return None
     try:
         return _read_certificate(request)
@@ -312,10 +312,9 @@ def _read_certificate(request: Request) -> CertRead | CertAbsent:
     if pem is None:
         return CertAbsent()
     try:
-        certificate = parse_certificate(pem)
+        return cert_read(pem)
     except InvalidValue as error:
         raise KeyStoreError(FailureKind.OTHER, request.cert_storage.location, error.reason) from error
-    return CertRead(cert=pem, facts=certificate_facts(certificate))
 
 
 def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:

@@ -9,8 +9,8 @@ from certmongerd.core.events import CertRead, KeyRead
 from certmongerd.core.model import Ca, CaCertLocations, Request, StorageType
 from certmongerd.keystore.nss.survey import Tenant, survey
 from certmongerd.keystore.store import open_key_store
-from certmongerd.pki.certs import certificate_facts, parse_certificate
 from certmongerd.pki.keys import KeyFacts
+from certmongerd.runner.found import cert_read, key_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +68,14 @@ def _look_at(request: Request) -> Seen:
 
 
 def _key_read(facts: KeyFacts | None) -> KeyRead | None:
-    if facts is None:
-        return None
-    return KeyRead(type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, token=facts.token)
+    return None if facts is None else key_read(facts)
 
 
 def _cert_read(pem: str | None) -> CertRead | None:
     if pem is None:
         return None
     try:
-        return CertRead(cert=pem, facts=certificate_facts(parse_certificate(pem)))
+        return cert_read(pem)
     except InvalidValue:
         return None
 

@@ -186,7 +186,7 @@ class Shelf(Generic[E]):
             second, last = self._given
             for number in range(last + 1 if second == start else 0, HIGHEST_NUMBER + 1):
                 name = f"{start}-{number}" if number else start
-                if name not in self._coming and not os.path.lexists(self.path(name)):
+                if name not in self._coming and not self._is_taken(name):
                     self._given = (start, number)
                     self._coming.add(name)
                     return name
