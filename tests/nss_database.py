@@ -2,8 +2,11 @@
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,6 +59,13 @@ class NssDatabase:
             self.certutil("-N")
         else:
             self.certutil("-N", "--empty-password")
+
+    @contextmanager
+    def held(self) -> Iterator[sqlite3.Connection]:
+        """Hold the lock on its keys, as another program would that writes to them; `ROLLBACK` lets it go."""
+        with closing(sqlite3.connect(self.directory / "key4.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            yield other
 
     def certutil(self, *arguments: str) -> str:
         """Run certutil on the database, which must succeed; its standard output."""

@@ -1,9 +1,7 @@
 """Requests whose key and certificate are in NSS databases, through daemon and client."""
 
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,8 +180,7 @@ def test_nothing_is_begun_for_a_request_that_is_removed_while_the_daemon_starts(
     daemon.start()
     database = make_database(daemon, "leaving")
     request(daemon, database, "leaving", "-G", "EC")
-    with closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other:
         assert daemon.getcert("rekey", "-i", "leaving").returncode == 0
         daemon.wait_for("leaving", "GENERATING_KEY_PAIR")
         daemon.kill()

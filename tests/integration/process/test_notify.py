@@ -231,15 +231,21 @@ async def test_the_journal_gets_fields(notifier: Notifier, tmp_path: Path) -> No
     }
 
 
+def fill(path: Path) -> int:
+    """Send to the socket at *path* until it is full; the number of messages."""
+    sent = 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
+        while True:
+            other.sendto(b"full", socket.MSG_DONTWAIT, str(path))
+            sent += 1
+    return sent
+
+
 async def test_a_full_system_log_is_waited_for_without_holding_up_anything(notifier: Notifier, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(tmp_path / "log"))
         log.settimeout(10)
-        sent = 0
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
-            while True:
-                other.sendto(b"full", socket.MSG_DONTWAIT, str(tmp_path / "log"))
-                sent += 1
+        sent = fill(tmp_path / "log")
         telling = asyncio.create_task(saved(notifier, "syslog", "daemon.notice"))
         await asyncio.sleep(0.1)
         assert not telling.done()
@@ -255,9 +261,7 @@ async def test_a_system_log_that_stays_full_is_reported(
     monkeypatch.setattr("certmongerd.runner.notify._SYSLOG_TIMEOUT_S", 0.1)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(str(tmp_path / "log"))
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other, suppress(BlockingIOError):
-            while True:
-                other.sendto(b"full", socket.MSG_DONTWAIT, str(tmp_path / "log"))
+        fill(tmp_path / "log")
         delivery = await saved(notifier, "syslog", "daemon.notice")
         assert delivery == Delivery(delivered=False, reason=f"System log {tmp_path / 'log'}: timed out")
 

@@ -4,11 +4,12 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from daemon_under_test import wait_until
 
 from certmongerd.store import syncing
 from certmongerd.store.syncing import sync_directory
@@ -39,13 +40,6 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
         yield pool
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def several_syncs(disk: Disk, threads: ThreadPoolExecutor, path: Path) -> tuple["Future[None]", list["Future[None]"]]:

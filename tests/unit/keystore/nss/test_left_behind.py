@@ -5,12 +5,10 @@ The worker of a daemon that is killed goes on: the next daemon's workers wait fo
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,11 +89,7 @@ def kill_worker(*, not_pid: int = 0) -> int:
 
 def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database: NssDatabase) -> None:
     STORE.generate_key(database.key(), EC, "", "")
-    with (
-        closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
-        ThreadPoolExecutor() as threads,
-    ):
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other, ThreadPoolExecutor() as threads:
         reading = threads.submit(STORE.read_key, database.key())
         kill_worker()
         other.execute("ROLLBACK")
@@ -103,11 +97,7 @@ def test_what_only_looks_is_done_once_more_where_its_process_is_killed(database:
 
 
 def test_what_is_killed_twice_is_told(database: NssDatabase) -> None:
-    with (
-        closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other,
-        ThreadPoolExecutor() as threads,
-    ):
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other, ThreadPoolExecutor() as threads:
         reading = threads.submit(STORE.read_key, database.key())
         kill_worker(not_pid=kill_worker())
         with pytest.raises(KeyStoreError, match="The process that works with the token was killed"):
@@ -117,8 +107,7 @@ def test_what_is_killed_twice_is_told(database: NssDatabase) -> None:
 
 def test_a_key_that_is_still_being_made_is_removed_by_the_next_daemon(database: NssDatabase, locks: Path) -> None:
     STORE.generate_key(database.key(), EC, MARKER, "")
-    with closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other:
         kill_while_it_makes_a_key(database, locks)
         with ThreadPoolExecutor() as threads:
             removal = threads.submit(STORE.discard_candidate, database.key(), MARKER)
@@ -133,8 +122,7 @@ def test_waiting_has_an_end_that_says_why(database: NssDatabase, locks: Path, mo
     STORE.generate_key(database.key(), EC, MARKER, "")
     monkeypatch.setattr("certmongerd.keystore.worker.GRACE_S", 0)
     monkeypatch.setattr("certmongerd.keystore.nss.store.WORKER", Worker(WORKER.module, time_limit_s=0.2))
-    with closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other:
         kill_while_it_makes_a_key(database, locks)
         with pytest.raises(KeyStoreError, match="A process of an earlier daemon is still working on it") as caught:
             STORE.discard_candidate(database.key(), MARKER)
@@ -150,8 +138,7 @@ def test_places_do_not_exclude_one_another(database: NssDatabase, tmp_path: Path
     STORE.generate_key(database.key(), EC, MARKER, "")
     (tmp_path / "another").mkdir()
     another = NssDatabase(tmp_path / "another")
-    with closing(sqlite3.connect(database.directory / "key4.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    with database.held() as other:
         kill_while_it_makes_a_key(database, locks)
         STORE.generate_key(another.key(), EC, MARKER, "")
         assert another.private_keys() == [("ec", "web")]
