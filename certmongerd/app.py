@@ -31,6 +31,7 @@ from certmongerd.options import Options
 from certmongerd.pidfile import PidFile
 from certmongerd.runner.words import split_command
 from certmongerd.store.lock import InstanceLock
+from certmongerd.store.work_lock import work_lock
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,10 @@ class _App:
         self._read_settings()
         InstanceLock(self._paths.lock_file).acquire()
         lock_places_in(self._paths.place_lock_file)
+        with work_lock(self._paths.place_lock_file) as self._work_lock:
+            return await self._run()
+
+    async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -124,7 +129,7 @@ class _App:
     async def _serve(self, tasks: asyncio.TaskGroup) -> None:
         """Everything between start and end; ends by raising _Done."""
         peer: PeerServer | None = None
-        daemon = self._daemon = Daemon(self._paths, self._settings, tasks)
+        daemon = self._daemon = Daemon(self._paths, self._settings, tasks, self._work_lock)
         try:
             await daemon.load()
             idle = IdleWatch(self._options.idle_timeout_s, lambda: bool(daemon.engine.requests()), self._stop.set)

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
 from certmongerd import __version__
 from certmongerd.config.builtin import missing_builtins, resolve_helper
@@ -27,18 +28,21 @@ from certmongerd.runner.engine import Engine
 from certmongerd.runner.environment import base_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.history import HistoryKeeper
-from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.notify import Notifier
-from certmongerd.runner.process import Launcher, spawn_server
+from certmongerd.runner.process import Launcher
 from certmongerd.runner.registry import CaEntry, Registry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 from certmongerd.runner.transient import find_own_unit
+from certmongerd.runner.work_pool import WorkPool
 from certmongerd.store.repository import Repository
 
 _log = logging.getLogger(__name__)
+
+_FILE_PROCESSES: Final = 4
+"""They wait for the disk most of the time."""
 
 
 def read_state(repository: Repository, helper_dir: str) -> LoadedState:
@@ -77,15 +81,18 @@ def _timedeltas(durations: Iterable[Duration], now: datetime) -> tuple[timedelta
 class Daemon:
     """The engine and all it needs, on one set of directories."""
 
-    def __init__(self, paths: Paths, settings: Settings, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, paths: Paths, settings: Settings, tasks: asyncio.TaskGroup, work_lock: int) -> None:
+        """*work_lock* is held by all processes that work for the daemon, also when it is gone."""
         helper_dir = helper_directory()
         self._paths = paths
         self._settings = settings
         self._host_name = socket.getfqdn()
-        self._executor = Executor()
-        self._key_maker = KeyMaker(self._executor, spawn_server)
         self._unit = find_own_unit()
         self._launcher = Launcher(helper_dir, unit=self._unit)
+        fork = self._launcher.fork_workers
+        self._executor = Executor(
+            WorkPool(fork, _FILE_PROCESSES, work_lock), WorkPool(fork, os.cpu_count() or 1, work_lock)
+        )
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir
         self._registry = Registry(self._repository, self._executor, SystemClock())
@@ -111,7 +118,6 @@ class Daemon:
         )
         actions = Actions(
             executor=self._executor,
-            key_maker=self._key_maker,
             locks=locks,
             launcher=self._launcher,
             submissions=submissions,
@@ -181,8 +187,8 @@ class Daemon:
     async def close(self) -> None:
         """End requests' work, helpers and threads; what was under way is done again after the next start."""
         self.engine.stop()
+        await self._executor.end_processes()
         await self._launcher.close()
-        await self._key_maker.close()
         await self.engine.histories.flush()
         self._executor.close()
 

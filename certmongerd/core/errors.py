@@ -1,10 +1,15 @@
 """Error types, one per reaction a caller can have. Messages are for people: what, which object, why."""
 
+from collections.abc import Callable
 from enum import Enum
 
 
 class CertmongerError(Exception):
     """Base of everything this project raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
+        """Errors travel between processes with what they say; their constructors take something else."""
+        return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
 
 
 class FailureKind(Enum):
@@ -40,6 +45,10 @@ class StateStoreError(CertmongerError):
         self.path = path
         self.reason = reason
         super().__init__(f"State file {path}: {reason}")
+
+
+class NameTaken(StateStoreError):
+    """A new state file's name belongs to another file."""
 
 
 class InvalidValue(CertmongerError):

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from certmongerd.core.errors import InvalidValue
@@ -43,26 +45,7 @@ class ParsedCertificate:
     @classmethod
     def read(cls, encoded: bytes) -> "ParsedCertificate":
         """Take a DER certificate apart; `InvalidValue` when even its outline is wrong."""
-        try:
-            parts = list(der.decode(encoded, der.SEQUENCE).children()[0].children())
-            if parts[0].tag == _VERSION_TAG:
-                del parts[0]
-            serial, _signature, issuer, validity, subject, spki, *optional = parts
-            start, end = validity.children()
-            for element in (issuer, subject, spki):
-                element.children()
-        except (ValueError, IndexError) as exc:
-            raise InvalidValue("certificate", f"The certificate cannot be read: {exc}") from exc
-        return cls(
-            encoded=encoded,
-            serial=serial.content,
-            issuer=issuer.encoded,
-            not_before=_time(start),
-            not_after=_time(end),
-            subject=subject.encoded,
-            spki=spki.encoded,
-            extensions=dict(reversed(list(_extensions(optional)))),
-        )
+        return _take_apart(encoded)
 
     @property
     def not_valid_after_utc(self) -> datetime:
@@ -70,6 +53,30 @@ class ParsedCertificate:
         if self.not_after is None:
             raise InvalidValue("certificate", "The end of the certificate's validity cannot be read.")
         return self.not_after
+
+
+@lru_cache(maxsize=8)  # whoever signs, stores or shows a certificate asks for its parts several times
+def _take_apart(encoded: bytes) -> ParsedCertificate:
+    try:
+        parts = list(der.decode(encoded, der.SEQUENCE).children()[0].children())
+        if parts[0].tag == _VERSION_TAG:
+            del parts[0]
+        serial, _signature, issuer, validity, subject, spki, *optional = parts
+        start, end = validity.children()
+        for element in (issuer, subject, spki):
+            element.children()
+    except (ValueError, IndexError) as exc:
+        raise InvalidValue("certificate", f"The certificate cannot be read: {exc}") from exc
+    return ParsedCertificate(
+        encoded=encoded,
+        serial=serial.content,
+        issuer=issuer.encoded,
+        not_before=_time(start),
+        not_after=_time(end),
+        subject=subject.encoded,
+        spki=spki.encoded,
+        extensions=MappingProxyType(dict(reversed(list(_extensions(optional))))),
+    )
 
 
 def _extensions(optional: list[Element]) -> Iterator[tuple[str, bytes]]:
@@ -93,7 +100,10 @@ def _time(element: Element) -> datetime | None:
         digits = ("20" if digits < "50" else "19") + digits
     if len(digits) == 12:
         digits += "00"
+    if len(digits) != 14:
+        return None
+    month, day, hour, minute, second = (int(digits[place : place + 2]) for place in range(4, 14, 2))
     try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
@@ -23,11 +22,9 @@ from certmongerd.core.effects import (
     SaveCert,
     Submit,
 )
-from certmongerd.core.errors import FailureKind, InvalidValue, KeyMissing, KeyStoreError
+from certmongerd.core.errors import KeyMissing, KeyStoreError
 from certmongerd.core.events import (
     CaCertsSaved,
-    CertAbsent,
-    CertRead,
     CertSaved,
     CsrBuilt,
     EffectResult,
@@ -43,34 +40,26 @@ from certmongerd.core.ids import Nickname
 from certmongerd.core.model import (
     Ca,
     CaCertLocations,
-    CertStorage,
     Hook,
     KeyAlgorithm,
-    KeyStorage,
     Request,
     StorageType,
 )
-from certmongerd.core.secret import Secret
-from certmongerd.keystore.file import FileKeyStore
-from certmongerd.keystore.links import located
-from certmongerd.keystore.pairs import save_pair
-from certmongerd.keystore.protocol import Generated, Saved
-from certmongerd.keystore.store import KeyStore, open_key_store
-from certmongerd.pki.csr import build_csr, build_spkac
-from certmongerd.pki.keys import KeyFacts
+from certmongerd.keystore.protocol import Generated
+from certmongerd.keystore.store import open_key_store
+from certmongerd.runner import jobs
 from certmongerd.runner.ca_certificates import CaCertificates
 from certmongerd.runner.environment import HookMoment, hook_environment
 from certmongerd.runner.executor import Executor
-from certmongerd.runner.found import cert_read, key_read
+from certmongerd.runner.found import key_read
 from certmongerd.runner.hooks import run_hook
-from certmongerd.runner.key_maker import KeyMaker
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
 from certmongerd.runner.submission import Submissions
-from certmongerd.store.secret_file import secret_file
+from certmongerd.runner.work_pool import Interrupted
 
 _log = logging.getLogger(__name__)
 
@@ -79,20 +68,12 @@ _MEBIBYTE: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Foreseen:
-    """The result of an effect, from the one before it."""
+    """The result of an effect, from one before it."""
 
     effect: Effect
     result: EffectResult
-    storage: KeyStorage | CertStorage
-    marker: str = ""
-
-    def is_about(self, request: Request, effect: Effect) -> bool:
-        """Whether this is what *effect* would find."""
-        if effect != self.effect:
-            return False
-        if isinstance(self.storage, CertStorage):
-            return request.cert_storage == self.storage
-        return (request.key_storage, request.key_next_marker) == (self.storage, self.marker)
+    inputs: tuple[object, ...]
+    """What it depends on, see `Actions._inputs`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +81,6 @@ class Actions:
     """Performs effects. Blocking work runs in threads, under the locks of the locations it touches."""
 
     executor: Executor
-    key_maker: KeyMaker
     locks: LocationLocks
     launcher: Launcher
     submissions: Submissions
@@ -113,22 +93,47 @@ class Actions:
     base_environment: Mapping[str, str]
     host_name: str
     """Common name for a signing request that names no subject."""
-    _foreseen: dict[Nickname, _Foreseen] = field(default_factory=dict)
-    """What the last effect of a request has found out, for the next one."""
+    _foreseen: dict[Nickname, tuple[_Foreseen, ...]] = field(default_factory=dict)
+    """What the last effect of a request has found out, for those that come next."""
 
     async def perform(self, request: Request, effect: Effect) -> EffectResult:
         """Do *effect*; expected failures are results, not exceptions."""
         if effect == SaveCaCerts() and request.ca_certs == CaCertLocations():
             return CaCertsSaved()  # nothing changes: what is foreseen is so still
-        foreseen = self._foreseen.pop(request.id, None)
-        if foreseen is not None and foreseen.is_about(request, effect):
-            return foreseen.result
+        foreseen = self._foreseen.pop(request.id, ())
+        if foreseen and foreseen[0].effect == effect and foreseen[0].inputs == self._inputs(request, effect):
+            self._foresee(request, *foreseen[1:])
+            return foreseen[0].result
         try:
             return await self._perform(request, effect)
         except KeyMissing:
             return KeyAbsent()
         except KeyStoreError as error:
             return Failed(error.kind, str(error))
+
+    def _foresee(self, request: Request, *foreseen: _Foreseen) -> None:
+        if foreseen:
+            self._foreseen[request.id] = foreseen
+
+    def _inputs(self, request: Request, effect: Effect) -> tuple[object, ...]:
+        """What the result of *effect* depends on, as far as it can be foreseen."""
+        match effect:
+            case ReadCert():
+                return (request.cert_storage,)
+            case ReadKey():
+                return (request.key_storage, request.key_next_marker)
+            case BuildCsr():
+                return (request.key_storage, request.key_next_marker, self._csr_wanted(request))
+            case _:
+                return ()
+
+    def _csr_wanted(self, request: Request) -> jobs.CsrWanted:
+        return jobs.CsrWanted(
+            template=request.template,
+            digest=self.settings().digest,
+            friendly_name=request.id,
+            host_name=self.host_name,
+        )
 
     async def _perform(self, request: Request, effect: Effect) -> EffectResult:
         match effect:
@@ -162,12 +167,19 @@ class Actions:
 
     async def _read_key(self, request: Request, effect: ReadKey) -> EffectResult:
         storage = request.key_storage
-        foresees = effect.cert_is_next and _is_foreseeable(request.cert_storage)
+        foresees = effect.cert_is_next and jobs.is_foreseeable(request.cert_storage)
         locations = [storage.location, *([request.cert_storage.location] if foresees else [])]
         async with self.locks.holding(locations):
-            facts, cert = await self.executor.store({storage.type}, _read_key, request, effect)
+            facts, cert = await self.executor.store(
+                {storage.type},
+                jobs.read_key,
+                storage,
+                request.key_next_marker,
+                request.signing_key.pubkey_info,
+                request.cert_storage if foresees else None,
+            )
         if cert is not None:
-            self._foreseen[request.id] = _Foreseen(ReadCert(), cert, request.cert_storage)
+            self._foresee(request, _Foreseen(ReadCert(), cert, (request.cert_storage,)))
         if facts is None:
             return KeyAbsent()
         return key_read(facts)
@@ -175,46 +187,45 @@ class Actions:
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
         async with self.locks.holding([storage.location]):
-            return await self.executor.store({storage.type}, _read_certificate, request)
+            return await self.executor.store({storage.type}, jobs.read_certificate, storage)
 
     async def _generate_key(self, request: Request) -> EffectResult:
         storage = request.key_storage
-        store = open_key_store(storage.type)
-        marker = request.key_next_marker or new_marker()
-        cipher = self.settings().symmetric_cipher
+        wanted = jobs.KeyWanted(
+            storage=storage,
+            record=request.key,
+            marker=request.key_next_marker or new_marker(),
+            is_known=bool(request.key_next_marker),
+            cipher=self.settings().symmetric_cipher,
+            csr=self._csr_wanted(request),
+        )
         async with self.locks.holding([storage.location]):
-            if request.key_next_marker:
-                # Whatever is wrong with the place, making the key there says it better.
-                with suppress(KeyStoreError):
-                    await self.executor.store({storage.type}, store.discard_candidate, storage, request.key_next_marker)
             try:
-                generated = await self._new_key(store, request, marker, cipher)
+                generated, csr = await self._new_key(wanted)
             except asyncio.CancelledError:
-                # The thread has ended, perhaps with a candidate of which nobody will ever know. The executor
+                # The work has ended, perhaps with a candidate of which nobody will ever know. The executor
                 # may be closed already, when it is the daemon that ends.
-                await asyncio.to_thread(store.discard_candidate, storage, marker)
+                store = open_key_store(storage.type)
+                await asyncio.to_thread(store.discard_candidate, storage, wanted.marker)
                 raise
-        facts = generated.facts
-        self._foreseen[request.id] = _Foreseen(ReadKey(), key_read(facts), storage, generated.marker)
+        facts, marker = generated.facts, generated.marker
+        foreseen = [_Foreseen(ReadKey(), key_read(facts), (storage, marker))]
+        if csr is not None:
+            foreseen.append(_Foreseen(BuildCsr(), csr, (storage, marker, wanted.csr)))
+        self._foresee(request, *foreseen)
         return KeyGenerated(
-            type=facts.algorithm,
-            size=facts.bits,
-            pubkey_info=facts.spki,
-            marker=generated.marker,
-            token=facts.token,
+            type=facts.algorithm, size=facts.bits, pubkey_info=facts.spki, marker=marker, token=facts.token
         )
 
-    async def _new_key(self, store: KeyStore, request: Request, marker: str, cipher: str) -> Generated:
-        storage, wanted = request.key_storage, request.key
-        if not isinstance(store, FileKeyStore):  # the computing is done in another process, or another machine
-            return await self.executor.store({storage.type}, store.generate_key, storage, wanted, marker, cipher)
-        if wanted.gen_type is not KeyAlgorithm.RSA:  # takes less time than storing it
-            return await self.executor.io(store.generate_key, storage, wanted, marker, cipher)
+    async def _new_key(self, wanted: jobs.KeyWanted) -> tuple[Generated, CsrBuilt | Impossible | None]:
+        # For a token the computing is done in another process, or another machine; with EC it is less than the storing.
+        is_heavy = wanted.storage.type is StorageType.FILE and wanted.record.gen_type is KeyAlgorithm.RSA
         try:
-            key = await self.key_maker.make(wanted.gen_type, wanted.gen_size)
-        except InvalidValue as error:
-            raise KeyStoreError(FailureKind.OTHER, storage.location, error.reason) from error
-        return await self.executor.io(store.keep_key, storage, key, marker, cipher)
+            if is_heavy:
+                return await self.executor.heavy_work_once(jobs.generate_key, wanted)
+            return await self.executor.store_once({wanted.storage.type}, jobs.generate_key, wanted)
+        except Interrupted:
+            return await self.executor.cpu(jobs.generate_key_again, wanted)
 
     async def discard_candidate(self, request: Request) -> None:
         """Remove the candidate key of a request that nothing is being done for; what cannot be removed is named."""
@@ -230,19 +241,27 @@ class Actions:
             _log.warning('Request "%s": the key that waits for its certificate stays behind: %s', request.id, error)
 
     async def _build_csr(self, request: Request) -> EffectResult:
-        storage = request.key_storage
-        store = open_key_store(storage.type)
-        digest = self.settings().digest
+        storage, key, wanted = request.key_storage, jobs.SigningKey.of(request), self._csr_wanted(request)
         async with self.locks.holding([storage.location]):
-            return await self.executor.store({storage.type}, _sign_csr, store, request, digest, self.host_name)
+            return await self.executor.store({storage.type}, jobs.sign_csr, key, wanted)
 
     async def _save_cert(self, request: Request) -> EffectResult:
         preserve_as = request.cert_facts.serial if request.key_preserve else ""
         kept_in = {request.key_storage.type, request.cert_storage.type}
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved, cert = await self.executor.store(kept_in, _save, request, preserve_as)
+            saved, cert = await self.executor.store(
+                kept_in,
+                jobs.save,
+                request.cert,
+                request.cert_storage,
+                request.key_storage,
+                marker=request.key_next_marker,
+                preserve_as=preserve_as,
+                known_spki=request.key.pubkey_info,
+                user=request.nss_user,
+            )
         if cert is not None:
-            self._foreseen[request.id] = _Foreseen(ReadCert(), cert, request.cert_storage)
+            self._foresee(request, _Foreseen(ReadCert(), cert, (request.cert_storage,)))
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:
@@ -268,86 +287,3 @@ class Actions:
             _log.warning('Request "%s": %s', request.id, failure)
             return HookFailed(failure)
         return ended
-
-
-def _read_key(request: Request, effect: ReadKey) -> tuple[KeyFacts | None, CertRead | CertAbsent | None]:
-    """Read the key, and foresee the certificate where that is next."""
-    storage = request.key_storage
-    facts = open_key_store(storage.type).read_key(
-        storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info
-    )
-    return facts, _foresee_certificate(request) if effect.cert_is_next else None
-
-
-def _save(request: Request, preserve_as: str) -> tuple[Saved, CertRead | CertAbsent | None]:
-    """Store the certificate, and foresee what reading it gives."""
-    saved = save_pair(
-        request.cert,
-        request.cert_storage,
-        request.key_storage,
-        marker=request.key_next_marker,
-        preserve_as=preserve_as,
-        known_spki=request.key.pubkey_info,
-        user=request.nss_user,
-    )
-    return saved, _foresee_certificate(request)
-
-
-def _is_foreseeable(storage: CertStorage) -> bool:
-    return storage.type is StorageType.FILE  # others take a process, which has a time limit of its own
-
-
-def _foresee_certificate(request: Request) -> CertRead | CertAbsent | None:
-    """What `ReadCert` would find; None where it is left to that."""
-    if not _is_foreseeable(request.cert_storage):
-        return None
-    try:
-        return _read_certificate(request)
-    except KeyStoreError:
-        return None
-
-
-def _read_certificate(request: Request) -> CertRead | CertAbsent:
-    pem = open_key_store(request.cert_storage.type).read_certificate(request.cert_storage)
-    if pem is None:
-        return CertAbsent()
-    try:
-        return cert_read(pem)
-    except InvalidValue as error:
-        raise KeyStoreError(FailureKind.OTHER, request.cert_storage.location, error.reason) from error
-
-
-def _sign_csr(store: KeyStore, request: Request, digest: str, host_name: str) -> CsrBuilt | Impossible:
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
-    try:
-        challenge = read_challenge(request)
-        csr = build_csr(
-            request.template,
-            key,
-            digest=digest,
-            friendly_name=request.id,
-            default_subject=host_name,
-            challenge=challenge,
-        )
-    except InvalidValue as error:
-        return Impossible(f"No signing request can be made: {error}")
-    return CsrBuilt(csr=csr, spkac=build_spkac(key, challenge.reveal() if challenge else "", digest))
-
-
-def read_challenge(request: Request) -> Secret | None:
-    """The challenge password of the request's template; the file is read anew each time.
-
-    Raises InvalidValue when the file cannot be read.
-    """
-    path = request.template.challenge_password_file
-    if not path:
-        return request.template.challenge_password
-    try:
-        with located(secret_file(path)) as place:
-            text = place.read(_MEBIBYTE).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise InvalidValue(
-            "template-challenge-password-file", f'challenge password file "{path}" cannot be read: {reason}'
-        ) from error
-    return Secret(text.removesuffix("\n").removesuffix("\r"))

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import Final, ParamSpec, TypeVar
 
 from certmongerd.core.model import StorageType
+from certmongerd.runner.work_pool import Interrupted, NotDone, WorkPool, wait_for
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -19,15 +20,22 @@ _IN_TOKENS: Final = frozenset({StorageType.NSSDB, StorageType.PKCS11})
 
 
 class Executor:
-    """Three pools: one thread per processor for key generation, several for file work, and for databases and tokens.
+    """Three pools of threads: one per processor for computations, several for file work, and for databases and tokens.
 
     Slow key generations thus never hold up the saving of somebody else's certificate, nor do tokens that hang.
+    Where there is more to do than threads can, which take turns with the interpreter's lock, processes do it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, file_pool: WorkPool | None = None, heavy_pool: WorkPool | None = None) -> None:
+        """The pools are processes for file work, and for computations; without them threads do everything."""
         self._cpu = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cpu")
         self._io = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="io")
         self._tokens = ThreadPoolExecutor(_TOKEN_THREADS, thread_name_prefix="token")
+        self._file_pool = file_pool
+        self._heavy_pool = heavy_pool
+        self._file_work = 0
+        """Pieces that are being done, or wait."""
+        self._heavy_work = 0
 
     async def cpu(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run long computations. A cancelled caller still waits for the thread to end."""
@@ -37,22 +45,75 @@ class Executor:
         """Run file work. A cancelled caller still waits for the thread to end."""
         return await _finish(self._io, lambda: function(*args, **kwargs))
 
+    async def file_work(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run file work that may be done a second time where nobody knows how the first time ended.
+
+        As what it gets and gives can be pickled, it may be done in another process.
+        """
+        try:
+            return await self.file_work_once(function, *args, **kwargs)
+        except Interrupted:
+            return await self.io(function, *args, **kwargs)
+
+    async def file_work_once(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """As `file_work`, but raises Interrupted where it might have to be done a second time."""
+        pool = self._file_pool
+        if pool is None:
+            return await self.io(function, *args, **kwargs)
+        self._file_work += 1
+        try:
+            if self._file_work > _IO_THREADS:
+                pool.start()
+            if pool.is_ready:
+                with contextlib.suppress(NotDone):
+                    return await pool.run(function, *args, **kwargs)
+            return await self.io(function, *args, **kwargs)
+        finally:
+            self._file_work -= 1
+
+    async def heavy_work_once(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a computation that holds the interpreter's lock; several at once in processes. Raises Interrupted."""
+        pool = self._heavy_pool
+        self._heavy_work += 1
+        try:
+            if pool is not None and (self._heavy_work > 1 or pool.is_ready) and await pool.started():
+                with contextlib.suppress(NotDone):
+                    return await pool.run(function, *args, **kwargs)
+            return await self.cpu(function, *args, **kwargs)
+        finally:
+            self._heavy_work -= 1
+
     async def store(
         self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Run work on keys or certificates that are *kept_in* such places; otherwise as `io`."""
-        pool = self._io if self.is_quick(kept_in) else self._tokens
-        return await _finish(pool, lambda: function(*args, **kwargs))
+        """Run work on keys or certificates that are *kept_in* such places; otherwise as `file_work`."""
+        if self.is_quick(kept_in):
+            return await self.file_work(function, *args, **kwargs)
+        return await _finish(self._tokens, lambda: function(*args, **kwargs))
+
+    async def store_once(
+        self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """As `store`, but raises Interrupted where it might have to be done a second time."""
+        if self.is_quick(kept_in):
+            return await self.file_work_once(function, *args, **kwargs)
+        return await _finish(self._tokens, lambda: function(*args, **kwargs))
+
+    async def end_processes(self) -> None:
+        """Let processes end what they have begun, and end; threads do what is left."""
+        for pool in (self._file_pool, self._heavy_pool):
+            if pool is not None:
+                await pool.close()
+
+    def close(self) -> None:
+        """Drop what threads have not begun; do not wait for what they have."""
+        for pool in (self._cpu, self._io, self._tokens):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
     def is_quick(kept_in: Collection[StorageType]) -> bool:
         """Whether no token and no database that may be in one has a part in it."""
         return _IN_TOKENS.isdisjoint(kept_in)
-
-    def close(self) -> None:
-        """Drop what has not begun; do not wait for what has."""
-        for pool in (self._cpu, self._io, self._tokens):
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
@@ -64,14 +125,5 @@ async def _finish(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         # Two threads must never work on one location: the caller's successor starts after this one ended.
         # Work that has not begun is dropped; a running thread cannot be stopped.
         if not running.cancel():
-            await _wait_for(future)
+            await wait_for(future)
         raise
-
-
-async def _wait_for(future: asyncio.Future[_T]) -> None:
-    """Wait for the end, however often the waiting itself is cancelled; how it ended is nobody's business any more."""
-    while not future.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([future])
-    if not future.cancelled():
-        future.exception()

@@ -44,6 +44,8 @@ class Command(IntEnum):
     """
     SIGNAL = 2
     """The value is the signal for the run's process group."""
+    LOAD = 3
+    """Load a helper, as before a run; the run has no meaning."""
 
 
 class Report(IntEnum):
@@ -71,6 +73,11 @@ def main() -> int:
 def encode_run(run: int, module: str, site: str, *, recurs: bool) -> bytes:
     """The command to run *module*, whose package is in the directory *site*."""
     return MESSAGE.pack(Command.RUN, run, int(recurs)) + os.fsencode(f"{module}\0{site}")
+
+
+def encode_load(module: str, site: str) -> bytes:
+    """The command to load *module*, with all that runs of it need."""
+    return MESSAGE.pack(Command.LOAD, 0, 1) + os.fsencode(f"{module}\0{site}")
 
 
 class Modules:
@@ -137,16 +144,18 @@ class Server:
         if not message:
             return False
         kind, run, value = MESSAGE.unpack_from(message)
-        if kind == Command.RUN:
-            module, site = os.fsdecode(message[MESSAGE.size :]).split("\0")
-            try:
-                self._modules.prepare(module, site, recurs=bool(value))
+        if kind == Command.SIGNAL:
+            if run in self._pids:
+                self._signal(run, value)
+            return True
+        module, site = os.fsdecode(message[MESSAGE.size :]).split("\0")
+        try:
+            self._modules.prepare(module, site, recurs=bool(value))
+            if kind == Command.RUN:
                 self._start(run, module, descriptors)
-            finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-        elif run in self._pids:
-            self._signal(run, value)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         return True
 
     def _start(self, run: int, module: str, descriptors: Sequence[int]) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
@@ -23,7 +25,7 @@ from certmongerd.runner.supervision import (
 )
 from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
 from certmongerd.runner.transient import UnitRun, UnitStart
-from certmongerd.runner.warm import WarmStart, bundled_helper
+from certmongerd.runner.warm import BundledHelper, WarmStart, bundled_helper
 from certmongerd.store.secret_file import DIRECTORY_VARIABLE
 
 MAX_OUTPUT_BYTES: Final = 4 * 1024 * 1024
@@ -31,6 +33,7 @@ MAX_EXTERNAL: Final = 64
 """Programs that run at the same time."""
 MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
 """Bundled helpers that run at the same time; most of their time is waiting for a CA."""
+_WORKERS: Final = BundledHelper(module="certmongerd.runner.work_process", site=str(Path(__file__).parents[2]))
 
 
 class Launcher:
@@ -56,7 +59,7 @@ class Launcher:
         self._max_output_bytes = max_output_bytes
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
-        self._warm = WarmStart(spawn_server)
+        self._warm = WarmStart(spawn_server, _WORKERS)
         self.units = UnitStart(_spawn_for_unit, unit)
         self.uses_units = False
         """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
@@ -113,9 +116,8 @@ class Launcher:
             try:
                 if bundled is not None:
                     own = {**env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
-                    return await self._warm.start(
-                        bundled, argv, env=own, cwd=cwd, stdin_fd=source, capture=capture, recurs=recurs
-                    )
+                    streams = (source, capture.stdout_fd, capture.stderr_fd)
+                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, streams=streams, recurs=recurs)
                 output = capture.stderr_fd if merge_output else capture.stdout_fd
                 streams = (source, output, capture.stderr_fd)
                 if self.uses_units:
@@ -160,6 +162,20 @@ class Launcher:
         """
         cwd = _directory_of_configuration(env)
         return await self.run(argv, env=env, timeout_s=timeout_s, cwd=cwd, mask=mask, recurs=recurs)
+
+    async def fork_workers(self, channel: int) -> None:
+        """Start the processes that work for the daemon (see `work_process`), with *channel* as standard input.
+
+        They end when it is closed. Raises LaunchError.
+        """
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            streams = (channel, null, sys.stderr.fileno())
+            await self._warm.start(
+                _WORKERS, (_WORKERS.module,), env=dict(os.environ), cwd="/", streams=streams, recurs=True
+            )
+        finally:
+            os.close(null)
 
     async def close(self) -> None:
         """End everything that runs, within a second, and start nothing more."""

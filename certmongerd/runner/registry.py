@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
@@ -13,6 +13,7 @@ from certmongerd.busapi.service import ChangeListener
 from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
+from certmongerd.core.errors import NameTaken
 from certmongerd.core.evolve import replace
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.index import RequestIndex
@@ -30,8 +31,11 @@ _log = logging.getLogger(__name__)
 class StateFiles(Protocol):
     """Where requests and CAs are kept; calls block and raise StateStoreError."""
 
-    def create_request(self, request: Request, now: datetime) -> str:
-        """Store a new request; the name of its file."""
+    def next_request_name(self, now: datetime) -> str:
+        """The name of a new request's file; does not block."""
+
+    def create_request(self, name: str, request: Request) -> None:
+        """Store a new request. Raises NameTaken."""
 
     def save_request(self, name: str, request: Request) -> None:
         """Replace the file."""
@@ -39,8 +43,11 @@ class StateFiles(Protocol):
     def delete_request(self, name: str) -> None:
         """Delete the file."""
 
-    def create_ca(self, ca: Ca, now: datetime) -> str:
-        """Store a new CA; the name of its file."""
+    def next_ca_name(self, now: datetime) -> str:
+        """The name of a new CA's file; does not block."""
+
+    def create_ca(self, name: str, ca: Ca) -> None:
+        """Store a new CA. Raises NameTaken."""
 
     def save_ca(self, name: str, ca: Ca) -> None:
         """Replace the file."""
@@ -242,10 +249,18 @@ class Registry:
                 # Removed while this waited: a file written now would bring the request back.
                 return
             if entry.file_name:
-                await self.executor.io(self.files.save_request, entry.file_name, image)
+                await self.executor.file_work(self.files.save_request, entry.file_name, image)
             else:
-                entry.file_name = await self.executor.io(self.files.create_request, image, self.clock.now())
+                entry.file_name = await self._create(self.files.next_request_name, self.files.create_request, image)
             entry.stored = image
+
+    async def _create(self, next_name: Callable[[datetime], str], create: Callable[[str, _V], None], image: _V) -> str:
+        """Write a new state file; its name."""
+        while True:
+            name = next_name(self.clock.now())
+            with suppress(NameTaken):  # by a file of the same second, from before the daemon was started
+                await self.executor.file_work(create, name, image)
+                return name
 
     async def persist_ca(self, entry: CaEntry) -> None:
         """Bring the disk up to date with *entry*. Raises StateStoreError."""
@@ -254,7 +269,7 @@ class Registry:
             if entry.stored == image or entry.path not in self.cas:
                 return
             if entry.file_name:
-                await self.executor.io(self.files.save_ca, entry.file_name, image)
+                await self.executor.file_work(self.files.save_ca, entry.file_name, image)
             else:
-                entry.file_name = await self.executor.io(self.files.create_ca, image, self.clock.now())
+                entry.file_name = await self._create(self.files.next_ca_name, self.files.create_ca, image)
             entry.stored = image

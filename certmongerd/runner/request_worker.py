@@ -214,8 +214,10 @@ class RequestWorkers:
     async def _carry_out(self, entry: RequestEntry, effect: Effect, generation: int) -> None:
         task = asyncio.create_task(self._perform(entry, effect), name=f"{entry.request.id} {type(effect).__name__}")
         entry.effect_task = task
+        ended = asyncio.Event()
+        task.add_done_callback(lambda _: ended.set())
         try:
-            await asyncio.wait([task])
+            await ended.wait()  # asyncio.wait costs more
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task])

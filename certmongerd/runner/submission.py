@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from cryptography import x509
-
 from certmongerd.busapi.service import ScepQuery
 from certmongerd.config.settings import Settings
 from certmongerd.core.answers import HelperRun, RawIssued, first_line, read_answer
@@ -20,13 +18,11 @@ from certmongerd.core.errors import (
     KeyStoreError,
     LaunchError,
     QueryRefused,
-    RemoteProtocolError,
 )
 from certmongerd.core.events import (
     Answer,
     EffectResult,
     Failed,
-    Impossible,
     Issued,
     Rejected,
     ScepImpossible,
@@ -41,13 +37,8 @@ from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.core.model import Ca, CaType, Request
 from certmongerd.core.renewal_info import read_renewal_info
 from certmongerd.core.serials import next_serial, usable_serial
-from certmongerd.keystore.store import open_key_store
-from certmongerd.pki.certs import parse_certificate, spki_of, to_pem
-from certmongerd.pki.chains import is_issued_by
 from certmongerd.pki.csr import challenge_in
-from certmongerd.pki.issue import self_signed
-from certmongerd.pki.keys import PrivateKey
-from certmongerd.pki.reply import EnvelopedReply, parse_issued
+from certmongerd.runner import jobs
 from certmongerd.runner.environment import query_environment, renewal_info_environment, submission_environment
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.process import Launcher
@@ -89,8 +80,8 @@ class Submissions:
         mask = _mask_of(request)
         answer = await self._run_helper(request, entry.ca, effect, mask)
         if isinstance(answer, RawIssued):
-            answer = await self._with_key(request, _read_issued, request, entry.ca, answer.output)
-        if isinstance(answer, Issued) and await self.executor.io(_is_by_unknown_issuer, answer, entry.ca):
+            answer = await self._with_key(request, jobs.read_issued, request, entry.ca, answer.output)
+        if isinstance(answer, Issued) and await self.executor.file_work(jobs.is_by_unknown_issuer, answer, entry.ca):
             # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
             self.refetch_roots(entry)
         if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
@@ -135,15 +126,17 @@ class Submissions:
         await self.registry.persist_ca(entry)
         settings = self.settings()
         start = self.registry.clock.now()
-        sign = partial(
-            self_signed,
+        return await self._with_key(
+            request,
+            jobs.sign_own,
+            request.csr,
+            jobs.SigningKey.of(request),
             serial=int(serial, 16),
             not_before=start,
             not_after=settings.selfsign_validity.add_to(start),
             digest=settings.digest,
             unique_id=secrets.token_bytes(_UNIQUE_ID_BYTES) if settings.selfsign_populate_unique_id else None,
         )
-        return await self._with_key(request, _sign_own, request, sign)
 
     async def build_scep(self, request: Request) -> EffectResult:
         """Make SCEP messages with fresh nonces."""
@@ -222,39 +215,3 @@ def _mask_of(request: Request) -> Mask:
         return NOTHING_HIDDEN
     encoded = (line for line in f"{request.csr}\n{request.spkac}".splitlines() if "-----" not in line)
     return Mask((*challenges, *encoded))
-
-
-def _sign_own(request: Request, sign: Callable[[str, PrivateKey], x509.Certificate]) -> EffectResult:
-    store = open_key_store(request.key_storage.type)
-    key = store.private_key(request.key_storage, request.key_next_marker, known_spki=request.signing_key.pubkey_info)
-    try:
-        certificate = sign(request.csr, key)
-    except InvalidValue as error:
-        return Impossible(f"The request cannot be self-signed: {error}")
-    return Issued(cert=to_pem(certificate), spki=spki_of(certificate))
-
-
-def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
-    try:
-        reply = parse_issued(output)
-        if isinstance(reply, EnvelopedReply):
-            from certmongerd.runner.scep_exchange import open_reply
-
-            return open_reply(request, ca, reply.der)
-        leaf = parse_certificate(reply.certificate)
-    except (RemoteProtocolError, InvalidValue) as error:
-        return Unusable(f'The answer of the CA "{ca.id}" holds no usable certificate: {error}')
-    return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
-
-
-def _is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
-    """Whether *ca* is known by its certificates, and neither they nor what came along issued this one."""
-    known = [*ca.root_certs, *ca.other_root_certs, *ca.other_certs]
-    if not known:
-        return False
-    try:
-        leaf = parse_certificate(issued.cert)
-        candidates = (*known, *issued.chain, *issued.roots)
-        return not any(is_issued_by(leaf, parse_certificate(each.pem)) for each in candidates)
-    except InvalidValue:
-        return False

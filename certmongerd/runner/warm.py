@@ -1,6 +1,7 @@
 """The daemon's side of the fork server: starts it, asks it for children, notices when it is gone."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -13,8 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
-from certmongerd.runner.forkserver import MESSAGE, Command, Job, Report, encode_run
-from certmongerd.runner.output import Capture
+from certmongerd.runner.forkserver import MESSAGE, Command, Job, Report, encode_load, encode_run
 from certmongerd.runner.program import memory_file
 
 _log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ _GONE: Final = "The process that runs bundled helpers ended unexpectedly"
 _ATTEMPTS: Final = 2
 """A server that died unnoticed is only found out when it is asked."""
 _EXIT_GRACE_S: Final = 0.2
+_PREPARE_AFTER_S: Final = 0.5
 
 Spawn = Callable[[Sequence[str], int], Awaitable[asyncio.subprocess.Process]]
 """Starts a program that inherits one descriptor."""
@@ -52,10 +53,14 @@ def bundled_helper(program: str, helper_dir: str) -> BundledHelper | None:
 
 
 class WarmStart:
-    """Starts bundled helpers; their server is started when first needed, and again when it died."""
+    """Starts bundled helpers; their server is started when first needed, and again when it died.
 
-    def __init__(self, spawn: Spawn) -> None:
+    It loads *prepared* a little later, so that the first run of that one need not wait for it.
+    """
+
+    def __init__(self, spawn: Spawn, prepared: BundledHelper) -> None:
         self._spawn = spawn
+        self._prepared = prepared
         self._server: _Server | None = None
         self._lock = asyncio.Lock()
 
@@ -66,17 +71,18 @@ class WarmStart:
         *,
         env: Mapping[str, str],
         cwd: str,
-        stdin_fd: int,
-        capture: Capture,
+        streams: tuple[int, int, int],
         recurs: bool = False,
     ) -> "WarmChild":
-        """Start *helper* as a child of the server; *recurs*: such runs come often. Raises LaunchError."""
+        """Start *helper* as a child of the server; *recurs*: such runs come often. Raises LaunchError.
+
+        *streams* become standard input, output and error.
+        """
         payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
             for _ in range(_ATTEMPTS):
                 server = await self._running_server()
-                descriptors = (payload, stdin_fd, capture.stdout_fd, capture.stderr_fd)
-                started = server.start(argv[0], helper, descriptors, recurs=recurs)
+                started = server.start(argv[0], helper, (payload, *streams), recurs=recurs)
                 if started is not None:
                     return await started
             raise LaunchError(argv[0], _GONE)
@@ -111,7 +117,9 @@ class WarmStart:
             except BaseException:
                 ours.close()
                 raise
-        return _Server(process, ours)
+        server = _Server(process, ours)
+        asyncio.get_running_loop().call_later(_PREPARE_AFTER_S, server.load, self._prepared)
+        return server
 
 
 class WarmChild:
@@ -160,6 +168,12 @@ class _Server:
         started: asyncio.Future[WarmChild] = asyncio.get_running_loop().create_future()
         self._starting[run] = (program, started)
         return started
+
+    def load(self, helper: BundledHelper) -> None:
+        """Have *helper* loaded, for runs to come."""
+        if not self.is_lost:
+            with contextlib.suppress(OSError):  # it is loaded when it is run
+                self._channel.send(encode_load(helper.module, helper.site))
 
     def signal(self, run: int, number: signal.Signals) -> None:
         """Signal the group of a run."""

@@ -4,14 +4,13 @@ import logging
 import os
 import re
 import stat
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from certmongerd.core.errors import InvalidValue, StateStoreError
+from certmongerd.core.errors import InvalidValue, NameTaken, StateStoreError
 from certmongerd.core.model import Ca, Request
 from certmongerd.store.cas import read_ca, write_ca
 from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, write_durably
@@ -80,11 +79,8 @@ class Shelf(Generic[E]):
         self.directory: Final = directory
         self._read: Final[_Reader[E]] = read
         self._write: Final[_Writer[E]] = write
-        self._naming: Final = threading.Lock()
-        self._coming: Final[set[str]] = set()
-        """Names of files that are being created."""
         self._given = ("", 0)
-        """The second and the number of the last name, where the search for the next one begins."""
+        """The second and the number of the last name."""
 
     def path(self, name: str) -> Path:
         """The file called *name*."""
@@ -162,35 +158,38 @@ class Shelf(Generic[E]):
             stored.append(Stored(name=name, value=entry))
         return stored, problems
 
-    def create(self, entry: E, now: datetime) -> str:
-        """Write a new entry and return the name of its file, which follows from *now*."""
-        data = self._render(entry)
-        start = now.astimezone(UTC).strftime("%Y%m%d%H%M%S")
-        while True:
-            name = self._reserve(start)
-            try:
-                create_durably(self.path(name), data, temporary_name=name + TEMPORARY_SUFFIX)
-            except FileExistsError:
-                continue
-            except OSError as exc:
-                raise self._failure(name, "created", exc) from exc
-            else:
-                return name
-            finally:
-                with self._naming:
-                    self._coming.discard(name)
+    def next_name(self, now: datetime) -> str:
+        """The name for a new file, which follows from *now*; none is given twice. Raises StateStoreError."""
+        second = now.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+        number = self._given[1] + 1 if self._given[0] == second else 0
+        name = f"{second}-{number}" if number else second
+        if number > HIGHEST_NUMBER:
+            raise StateStoreError(
+                str(self.path(second)), f"cannot be created: all names to -{HIGHEST_NUMBER} are taken"
+            )
+        self._given = (second, number)
+        return name
 
-    def _reserve(self, start: str) -> str:
-        """A name that is free, and that no other thread gets: it would have the same temporary file."""
-        with self._naming:
-            second, last = self._given
-            for number in range(last + 1 if second == start else 0, HIGHEST_NUMBER + 1):
-                name = f"{start}-{number}" if number else start
-                if name not in self._coming and not self._is_taken(name):
-                    self._given = (start, number)
-                    self._coming.add(name)
-                    return name
-        raise StateStoreError(str(self.path(start)), f"cannot be created: all names to -{HIGHEST_NUMBER} are taken")
+    def create(self, name: str, entry: E) -> None:
+        """Write a new entry; a second time where that was interrupted. Raises NameTaken."""
+        data = self._render(entry)
+        path = self.path(name)
+        try:
+            if not os.path.lexists(path):
+                create_durably(path, data, temporary_name=name + TEMPORARY_SUFFIX)
+                return
+        except FileExistsError:
+            pass
+        except OSError as exc:
+            raise self._failure(name, "created", exc) from exc
+        if self._content_of(name) != data:
+            raise NameTaken(str(path), "cannot be created: it is there already")
+
+    def _content_of(self, name: str) -> bytes | None:
+        try:
+            return _content(self.path(name))
+        except (OSError, InvalidValue):
+            return None
 
     def save(self, name: str, entry: E) -> None:
         """Replace the file called *name*; a crash leaves the old or the new content."""
@@ -254,6 +253,10 @@ class Repository:
         self._cas: Final = Shelf(cas_dir, read_ca, write_ca)
         self.histories: Final = RequestHistories(requests_dir)
 
+    def __reduce__(self) -> tuple[type["Repository"], tuple[Path, Path]]:
+        """In another process the directories are the same; entries are only created by one."""
+        return Repository, (self._requests.directory, self._cas.directory)
+
     def prepare(self) -> None:
         """Create the directories and tidy up after a crash; call it with the instance lock held."""
         self._requests.prepare()
@@ -273,9 +276,13 @@ class Repository:
         """The state file of a request."""
         return self._requests.path(name)
 
-    def create_request(self, request: Request, now: datetime) -> str:
-        """Store a new request; returns the name of its file."""
-        return self._requests.create(request, now)
+    def next_request_name(self, now: datetime) -> str:
+        """The name of a new request's file. Does not look at the disk."""
+        return self._requests.next_name(now)
+
+    def create_request(self, name: str, request: Request) -> None:
+        """Store a new request. Raises NameTaken."""
+        self._requests.create(name, request)
 
     def save_request(self, name: str, request: Request) -> None:
         """Store a request that has a file already."""
@@ -290,9 +297,13 @@ class Repository:
         """The state file of a CA."""
         return self._cas.path(name)
 
-    def create_ca(self, ca: Ca, now: datetime) -> str:
-        """Store a new CA; returns the name of its file."""
-        return self._cas.create(ca, now)
+    def next_ca_name(self, now: datetime) -> str:
+        """The name of a new CA's file. Does not look at the disk."""
+        return self._cas.next_name(now)
+
+    def create_ca(self, name: str, ca: Ca) -> None:
+        """Store a new CA. Raises NameTaken."""
+        self._cas.create(name, ca)
 
     def save_ca(self, name: str, ca: Ca) -> None:
         """Store a CA that has a file already."""

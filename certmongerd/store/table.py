@@ -56,7 +56,8 @@ class Table(Generic[M]):
         self._old_spellings: Final = old_spellings
         self._places: Final = {item.key: (item, *_split(item.path)) for item in rows}
         self._known: Final = frozenset(self._places) | frozenset(old_spellings)
-        self._writers: Final = [(item.key, attrgetter(item.path), item.codec.write, item.when) for item in rows]
+        self._values: Final = attrgetter(*(item.path for item in rows))
+        self._writers: Final = [(item.key, item.codec.write, item.when) for item in rows]
 
     def read(self, records: Iterable[Record]) -> Reading:
         """Sort records into fields. Of a repeated key the last one counts; case is ignored."""
@@ -84,8 +85,8 @@ class Table(Generic[M]):
     def write(self, entry: M, unknown: Iterable[tuple[str, str]]) -> list[Record]:
         """The records of *entry*: keys of the table in order, then *unknown* ones."""
         records: list[Record] = []
-        for key, get, write, when in self._writers:
-            text = write(get(entry))
+        for (key, write, when), value in zip(self._writers, self._values(entry), strict=True):
+            text = write(value)
             if text and (when is None or when(entry)):
                 records.append(Record(key, text))
         records.extend(Record(key, text) for key, text in unknown)

@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from crash.fault import Trouble, arm
 from crash.helpers import Commands
 from crash.invariants import PIN
+from new_files import create_ca
 
 from certmongerd import app
 from certmongerd.busapi.blocking import BlockingConnection, BusError, BusUnavailable
@@ -94,7 +95,7 @@ class Instance:
         nothing = dict.fromkeys(("IPA", "dogtag-ipa-renew-agent"), "/nowhere/helper")
         commands = {"local": helpers.local, "scep": helpers.scep, **nothing}
         for name, command in commands.items():
-            self.repository.create_ca(Ca(id=CaName(name), external_helper=command), datetime.now(UTC))
+            create_ca(self.repository, Ca(id=CaName(name), external_helper=command), datetime.now(UTC))
 
     # The daemon.
 

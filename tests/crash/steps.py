@@ -29,6 +29,7 @@ from crash.fault import Recording, Steps
 from crash.helpers import Commands, serving
 from crash.instance import Expected, Instance, Unanswered
 from crash.invariants import Serials, check_pairs, leftovers, tracked
+from new_files import create_ca
 
 from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca
@@ -91,7 +92,7 @@ class Walk:
         waiting = root / "waiting"
         waiting.write_text(_WAITING_CA.format(gate=self._gate, helper=helper.local))
         waiting.chmod(0o755)
-        self._instance.repository.create_ca(Ca(id=CaName("waiting"), external_helper=str(waiting)), datetime.now(UTC))
+        create_ca(self._instance.repository, Ca(id=CaName("waiting"), external_helper=str(waiting)), datetime.now(UTC))
         self.counts: Counter[str] = Counter()
         self._prepare()
         self._wait_for_helpers()

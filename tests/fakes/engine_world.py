@@ -1,7 +1,8 @@
 """What a request worker needs besides the machine: state files in memory, a clock that waits for nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -42,11 +43,13 @@ class MemoryFiles:
 
     requests: dict[str, Request] = field(default_factory=dict)
     is_full: bool = False
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def create_request(self, request: Request, now: datetime) -> str:
-        name = f"{now:%Y%m%d%H%M%S}-{len(self.requests)}"
+    def next_request_name(self, now: datetime) -> str:
+        return f"{now:%Y%m%d%H%M%S}-{next(self.numbers)}"
+
+    def create_request(self, name: str, request: Request) -> None:
         self.save_request(name, request)
-        return name
 
     def save_request(self, name: str, request: Request) -> None:
         if self.is_full:
@@ -56,7 +59,10 @@ class MemoryFiles:
     def delete_request(self, name: str) -> None:
         del self.requests[name]
 
-    def create_ca(self, ca: Ca, now: datetime) -> str:
+    def next_ca_name(self, now: datetime) -> str:
+        raise NotImplementedError
+
+    def create_ca(self, name: str, ca: Ca) -> None:
         raise NotImplementedError
 
     def save_ca(self, name: str, ca: Ca) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from certmonger_under_test import Certmonger
+from new_files import create_ca, create_request
 
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import CaName, Nickname
@@ -56,8 +57,8 @@ def test_requests_that_we_wrote_are_listed_by_certmonger(certmonger: Certmonger)
         "waiting": State.NEED_GUIDANCE,
     }
     for nickname, state in wanted.items():
-        repository.create_request(tracked(nickname, certmonger.root, state), NOW)
-    repository.create_ca(Ca(id=CaName("ours"), external_helper="/bin/false"), NOW)
+        create_request(repository, tracked(nickname, certmonger.root, state), NOW)
+    create_ca(repository, Ca(id=CaName("ours"), external_helper="/bin/false"), NOW)
     certmonger.start()
 
     assert certmonger.listed() == {nickname: state.value for nickname, state in wanted.items()}
@@ -87,7 +88,7 @@ def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
         ca_cookie="order-17\nsecond line",
         ca_error="no, \\not\\ yet",
     )
-    name = repository.create_request(request, NOW)
+    name = create_request(repository, request, NOW)
     certmonger.start()
     certmonger.stop()
     loaded = {stored.name: stored.value for stored in repository.load().requests}
@@ -103,7 +104,7 @@ def test_certmonger_keeps_what_we_wrote(certmonger: Certmonger) -> None:
 
 def test_certmonger_does_not_look_at_histories(certmonger: Certmonger) -> None:
     repository = repository_of(certmonger)
-    name = repository.create_request(tracked("known", certmonger.root), NOW)
+    name = create_request(repository, tracked("known", certmonger.root), NOW)
     repository.histories.append(name, [HistoryEntry(at=NOW, event="begin", state="MONITORING")])
     history = repository.histories.path(name)
     # Were it read, there would be a second request.
@@ -118,7 +119,7 @@ def test_certmonger_does_not_look_at_histories(certmonger: Certmonger) -> None:
 
 
 def test_a_default_ca_that_we_wrote_does_not_end_certmonger(certmonger: Certmonger) -> None:
-    repository_of(certmonger).create_ca(Ca(id=CaName("ours"), is_default=True, external_helper="/bin/false"), NOW)
+    create_ca(repository_of(certmonger), Ca(id=CaName("ours"), is_default=True, external_helper="/bin/false"), NOW)
     certmonger.start()
 
     assert "CA 'ours':" in certmonger.getcert("list-cas").stdout

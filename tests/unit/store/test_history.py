@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.request_world import NOW, monitored
+from new_files import create_request
 
 from certmongerd.core.errors import StateStoreError
 from certmongerd.core.history import HistoryEntry
@@ -98,7 +99,7 @@ def test_what_is_no_file_is_refused(histories: RequestHistories, tmp_path: Path,
 def test_a_history_goes_with_its_request(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "requests", tmp_path / "cas")
     repository.prepare()
-    name = repository.create_request(REQUEST, NOW)
+    name = create_request(repository, REQUEST, NOW)
     repository.histories.append(name, [turn()])
     assert repository.load().problems == ()
     repository.delete_request(name)
@@ -108,8 +109,8 @@ def test_a_history_goes_with_its_request(tmp_path: Path) -> None:
 def test_histories_whose_requests_are_gone_are_removed_at_the_start(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "requests", tmp_path / "cas")
     repository.prepare()
-    kept = repository.create_request(REQUEST, NOW)
-    removed = repository.create_request(replace(REQUEST, id=Nickname("removed")), NOW)
+    kept = create_request(repository, REQUEST, NOW)
+    removed = create_request(repository, replace(REQUEST, id=Nickname("removed")), NOW)
     for name in (kept, removed):
         repository.histories.append(name, [turn()])
     (tmp_path / "requests" / removed).unlink()  # as certmonger does
