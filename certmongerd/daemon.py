@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
@@ -42,7 +43,7 @@ from certmongerd.store.repository import Repository
 _log = logging.getLogger(__name__)
 
 _FILE_PROCESSES: Final = 4
-"""They wait for the disk most of the time."""
+"""They wait for the disk half of the time; more of them get no more to do by one event loop."""
 
 
 def read_state(repository: Repository, helper_dir: str) -> LoadedState:
@@ -78,6 +79,11 @@ def _timedeltas(durations: Iterable[Duration], now: datetime) -> tuple[timedelta
     return tuple(timedelta(seconds=duration.seconds_from(now)) for duration in durations)
 
 
+def _loaded_meanwhile() -> tuple[str, ...]:
+    """What only some daemons need, and this one does."""
+    return tuple(name for name in ("certmongerd.runner.scep_exchange",) if name in sys.modules)
+
+
 class Daemon:
     """The engine and all it needs, on one set of directories."""
 
@@ -91,7 +97,8 @@ class Daemon:
         self._launcher = Launcher(helper_dir, unit=self._unit)
         fork = self._launcher.fork_workers
         self._executor = Executor(
-            WorkPool(fork, _FILE_PROCESSES, work_lock), WorkPool(fork, os.cpu_count() or 1, work_lock)
+            WorkPool(fork, _FILE_PROCESSES, work_lock, modules=_loaded_meanwhile),
+            WorkPool(fork, os.cpu_count() or 1, work_lock),
         )
         self._repository = Repository(paths.requests_dir, paths.cas_dir)
         self._helper_dir = helper_dir

@@ -8,8 +8,12 @@ class CertmongerError(Exception):
     """Base of everything this project raises on purpose."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...], dict[str, object]]:
-        """Errors travel between processes with what they say; their constructors take something else."""
-        return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
+        """For pickle, which would call the constructor with `args`; the constructors here take something else."""
+        return _without_constructor, (type(self), self.args), self.__dict__
+
+
+def _without_constructor(cls: type[CertmongerError], args: tuple[object, ...]) -> CertmongerError:
+    return cls.__new__(cls, *args)
 
 
 class FailureKind(Enum):

@@ -171,9 +171,10 @@ class Launcher:
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
             streams = (channel, null, sys.stderr.fileno())
-            await self._warm.start(
+            child = await self._warm.start(
                 _WORKERS, (_WORKERS.module,), env=dict(os.environ), cwd="/", streams=streams, recurs=True
             )
+            child.exited.add_done_callback(lambda exited: exited.exception())  # the socket says so
         finally:
             os.close(null)
 

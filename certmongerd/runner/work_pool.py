@@ -20,6 +20,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _IDLE_S: Final = 10.0
 """How long the processes stay when there is nothing to do for them."""
+_RETRY_S: Final = 1.0
+"""How long those that ended unexpectedly, or could not be started, are not started again."""
 _AHEAD: Final = 2
 """Pieces of work for each process that are in the socket at once, so that none waits for the daemon between two."""
 
@@ -55,6 +57,7 @@ class WorkPool:
         self._idle_s = idle_s
         self._processes: _Processes | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._not_before = 0.0
         self._wanted = 0
         self._ending: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -66,8 +69,10 @@ class WorkPool:
 
     def start(self) -> None:
         """Have the processes started, unless they are there; returns at once."""
-        if not (self._is_closed or self.is_ready or self._starting is not None):
-            self._starting = asyncio.get_running_loop().create_task(self._start(), name="work processes")
+        loop = asyncio.get_running_loop()
+        if not (self._is_closed or self.is_ready or self._starting is not None or loop.time() < self._not_before):
+            self._not_before = loop.time() + _RETRY_S
+            self._starting = loop.create_task(self._start(), name="work processes")
 
     async def started(self) -> bool:
         """Wait for the processes, which are started when they are not there; False when they cannot be."""
@@ -98,7 +103,7 @@ class WorkPool:
         """Let the processes do what they were given, and end; have no new ones."""
         self._is_closed = True
         if self._starting is not None:
-            self._starting.cancel()
+            await asyncio.wait([self._starting])
         if self._ending is not None:
             self._ending.cancel()
         if self._processes is not None:
@@ -135,6 +140,7 @@ class WorkPool:
         if not self._wanted and self._processes is not None:
             self._processes.end()
             self._processes = None
+            self._not_before = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -203,7 +209,8 @@ class _Processes:
         """Give them nothing more, and wait until they have ended."""
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
-        await self._gone.wait()
+        if not self.is_lost:
+            await self._gone.wait()
 
     def _hand_out(self) -> None:
         while self._waiting and len(self._begun) < self._most:

@@ -6,8 +6,8 @@ into handing it over, and while a key is made, nobody else gets it at all. Here 
 Forked from the process that has the helpers loaded (see `forkserver`), with a connected SEQPACKET socket as standard
 input. The first message is a `Start`; its descriptor is a lock that all of these processes hold as long as they live.
 Then as many children as it says are forked; all of them read from the socket, so that a piece of work goes to whoever
-is free. When one of them dies, all end, and the daemon sees the end of the socket once the last one is gone. They end
-too when the daemon closes it.
+is free. When one of them is killed, all are, and the daemon sees the end of the socket once the last one is gone. They
+end by themselves, each after what it has begun, when the daemon closes it.
 """
 
 import gc
@@ -79,7 +79,9 @@ class Start:
 
 
 def main(_: Sequence[str]) -> int:
-    """Serve until the socket is closed or one of the children is gone."""
+    """Serve until the socket is closed or one of the children is killed."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends these processes
     channel = socket.socket(fileno=os.dup(0))
     message, _descriptors, _flags, _address = socket.recv_fds(channel, LONGEST_MESSAGE, 1)
     if not message:
@@ -88,15 +90,15 @@ def main(_: Sequence[str]) -> int:
     for name in start.modules:
         importlib.import_module(name)
     gc.freeze()
-    children = [_forked(channel, start) for _ in range(start.count)]
+    children = {_forked(channel, start) for _ in range(start.count)}
     channel.close()
     os.close(0)
-    first, _status = os.wait()
-    for child in children:
-        if child != first:
-            os.kill(child, signal.SIGKILL)
-    for _child in children[1:]:
-        os.wait()
+    while children:
+        ended, status = os.wait()
+        children.remove(ended)
+        if status:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
     return 0
 
 
@@ -139,8 +141,17 @@ def _answer(message: bytes, logged: list[Logged]) -> bytes:
     except Exception as exc:
         # The places in the code are for whoever reads the daemon's log; they do not travel by themselves.
         exc.add_note("".join(traceback.format_tb(exc.__traceback__)))
-        outcome, result = Outcome.FAILED, exc
+        outcome, result = Outcome.FAILED, _able_to_travel(exc)
     return HEADER.pack(_number(message), outcome) + pickle.dumps((result, logged), PICKLE)
+
+
+def _able_to_travel(error: Exception) -> Exception:
+    """*error*, or one that says as much where that cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error, PICKLE))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ()))
+    return error
 
 
 def _number(message: bytes) -> int:
