@@ -83,6 +83,7 @@ fuzz-keep:
 soak: dev
 	@directory=$$(mktemp -d) && PYTHONPATH=tests $(python) -m crash.run $$directory/load --kills $(KILLS) && \
 	    PYTHONPATH=tests $(python) -m crash.run $$directory/databases --kills $$(($(KILLS) / 10)) --databases && \
+	    PYTHONPATH=tests $(python) -m crash.run $$directory/processes --kills $$(($(KILLS) / 10)) --processes && \
 	    PYTHONPATH=tests $(python) -m crash.steps $$directory/steps --how twice && rm -rf $$directory
 
 deb:

@@ -14,6 +14,9 @@ from certmongerd.runner.work_pool import Interrupted, NotDone, WorkPool, wait_fo
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _IO_THREADS: Final = 8
+_MOST_FILE_WORK: Final = _IO_THREADS
+"""Pieces at once that threads do; more of them are for processes."""
+_MOST_HEAVY_WORK: Final = 1
 _TOKEN_THREADS: Final = 16
 """They only wait, each for a process."""
 _IN_TOKENS: Final = frozenset({StorageType.NSSDB, StorageType.PKCS11})
@@ -62,7 +65,7 @@ class Executor:
             return await self.io(function, *args, **kwargs)
         self._file_work += 1
         try:
-            if self._file_work > _IO_THREADS:
+            if self._file_work > _MOST_FILE_WORK:
                 pool.start()
             if pool.is_ready:
                 with contextlib.suppress(NotDone):
@@ -76,7 +79,7 @@ class Executor:
         pool = self._heavy_pool
         self._heavy_work += 1
         try:
-            if pool is not None and (self._heavy_work > 1 or pool.is_ready) and await pool.started():
+            if pool is not None and (self._heavy_work > _MOST_HEAVY_WORK or pool.is_ready) and await pool.started():
                 with contextlib.suppress(NotDone):
                     return await pool.run(function, *args, **kwargs)
             return await self.cpu(function, *args, **kwargs)

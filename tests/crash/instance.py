@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from crash.fault import Trouble, arm
 from crash.helpers import Commands
 from crash.invariants import PIN
+from daemon_processes import workers
 from new_files import create_ca
 
 from certmongerd import app
@@ -25,6 +26,7 @@ from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca
 from certmongerd.observe.log import set_up_logging
 from certmongerd.options import parse_options
+from certmongerd.runner import executor
 from certmongerd.store.repository import Repository
 from getcert.client import Client
 from getcert.entries import RequestEntry
@@ -68,6 +70,8 @@ class Instance:
     """Without a spread, what waited for a CA is submitted when the next daemon starts."""
     kinds: Mapping[str, float] = field(default_factory=lambda: {"SelfSign": 5, "local": 3, "pin": 1, "scep": 1})
     """What is asked for, see `add`, and how often."""
+    uses_processes: bool = False
+    """Whether daemons have their work done by processes, however little it is."""
     requests: dict[str, Expected] = field(default_factory=dict)
     pid: int = 0
     daemons: list[int] = field(default_factory=list)
@@ -120,6 +124,9 @@ class Instance:
             set_up_logging(foreground=True, debug_level=3, as_json=False)
             if fault is not None:
                 arm(fault)
+            if self.uses_processes:
+                for most in ("_MOST_FILE_WORK", "_MOST_HEAVY_WORK"):
+                    setattr(executor, most, 0)
             os._exit(asyncio.run(app.run(options, None)))
         except BaseException as error:
             print(f"the daemon raised {error!r}", file=sys.stderr, flush=True)
@@ -244,6 +251,14 @@ class Instance:
         if running := [pid for pid in self.helpers() if pid != self.pid]:
             with suppress(ProcessLookupError):
                 os.kill(self.random.choice(running), signal.SIGKILL)
+
+    def kill_worker(self) -> bool:
+        """SIGKILL for one of the processes that work for the daemon, if there is any."""
+        if running := workers(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(self.random.choice(running), signal.SIGKILL)
+                return True
+        return False
 
     def helpers(self) -> list[int]:
         """Processes that daemons of this instance have started."""

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections import Counter
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +26,29 @@ from crash.invariants import Serials, check_database, check_pairs, leftovers, tr
 SETTLE_EVERY: Final = 25
 LIFE_LIMIT_S: Final = 1.0
 _LONGEST_LIFE_S: Final = 0.3
+_LONGEST_LIFE_WITH_PROCESSES_S: Final = 3.0
+"""These have to be started first."""
+_KILLS_OF_WORKERS: Final = 0.01
+"""At each look."""
 _FAULTS: Final = 0.75
 _MOST_CALLS: Final = 400
 ORPHAN_LIMIT_S: Final = 120.0
 
 
-def run_instance(root: Path, kills: int, seed: int, helpers: Commands, *, in_databases: bool) -> Counter[str]:
+class Variant(Enum):
+    """Where the keys are, and who does the work."""
+
+    FILES = auto()
+    DATABASES = auto()
+    """Most keys and certificates are in an NSS database."""
+    PROCESSES = auto()
+    """Processes do the work that threads do for a daemon with little to do; they are killed as well."""
+
+
+def run_instance(root: Path, kills: int, seed: int, helpers: Commands, variant: Variant) -> Counter[str]:
     """*kills* daemons on one set of directories; what happened, by name."""
-    instance = Instance(root, random.Random(seed))
-    if in_databases:
+    instance = Instance(root, random.Random(seed), uses_processes=variant is Variant.PROCESSES)
+    if variant is Variant.DATABASES:
         instance.kinds = {"nss": 3, "SelfSign": 1}
     instance.add_cas(helpers)
     serials = Serials()
@@ -58,7 +73,7 @@ def live_and_die(instance: Instance, *, is_settling: bool) -> Counter[str]:
     """One daemon, from its start to its violent end."""
     choose = instance.random
     fault = None
-    if not is_settling and choose.random() < _FAULTS:
+    if not is_settling and not instance.uses_processes and choose.random() < _FAULTS:
         number = int(_MOST_CALLS ** choose.random())  # early calls are likelier, late ones have their turn
         fault = Fault(number=number, moment=choose.choice(list(Moment)))
     instance.start(fault)
@@ -84,12 +99,15 @@ def live_and_die(instance: Instance, *, is_settling: bool) -> Counter[str]:
 def keep_busy(instance: Instance, *, waits_for_fault: bool) -> Counter[str]:
     """Calls, until the daemon is killed or has lived long enough. Raises Unanswered."""
     counts: Counter[str] = Counter()
-    life_s = LIFE_LIMIT_S if waits_for_fault else instance.random.random() * _LONGEST_LIFE_S
+    longest_s = _LONGEST_LIFE_WITH_PROCESSES_S if instance.uses_processes else _LONGEST_LIFE_S
+    life_s = LIFE_LIMIT_S if waits_for_fault else instance.random.random() * longest_s
     end = time.monotonic() + life_s
     while instance.is_running() and time.monotonic() < end:
         if counts["calls"] < 4:
             instance.act()
             counts["calls"] += 1
+        if instance.uses_processes and instance.random.random() < _KILLS_OF_WORKERS:
+            counts["workers killed"] += instance.kill_worker()
         time.sleep(0.002)
     return counts
 
@@ -132,7 +150,7 @@ def _session(pid: int) -> int:
 
 
 def run_instances(
-    root: Path, kills: int, seed: int, instances: int, *, in_databases: bool
+    root: Path, kills: int, seed: int, instances: int, variant: Variant
 ) -> tuple[Counter[str], list[str]]:
     """Several instances at a time, each in a process of its own; the sum, and what went wrong."""
     gc.collect()
@@ -141,8 +159,7 @@ def run_instances(
     failures: list[str] = []
     with serving(root) as helpers:
         children = [
-            _fork_instance(root, kills // instances, seed + number, helpers, in_databases=in_databases)
-            for number in range(instances)
+            _fork_instance(root, kills // instances, seed + number, helpers, variant) for number in range(instances)
         ]
         for pid, result in children:
             os.waitpid(pid, 0)
@@ -153,14 +170,14 @@ def run_instances(
     return counts, failures
 
 
-def _fork_instance(root: Path, kills: int, seed: int, helpers: Commands, *, in_databases: bool) -> tuple[int, Path]:
+def _fork_instance(root: Path, kills: int, seed: int, helpers: Commands, variant: Variant) -> tuple[int, Path]:
     result = root / f"result{seed}"
     pid = os.fork()
     if pid == 0:
         counts: Counter[str] = Counter()
         failure = ""
         try:
-            counts = run_instance(root / f"instance{seed}", kills, seed, helpers, in_databases=in_databases)
+            counts = run_instance(root / f"instance{seed}", kills, seed, helpers, variant)
         except BaseException:
             failure = f"seed {seed}: {traceback.format_exc()}"
         result.write_text(json.dumps({"counts": counts, "failure": failure}))
@@ -175,13 +192,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--seed", type=int, default=int(datetime.now().timestamp()))  # noqa: DTZ005  # only a number
-    parser.add_argument("--databases", action="store_true", help="most keys and certificates are in an NSS database")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--databases", dest="variant", action="store_const", const=Variant.DATABASES)
+    kinds.add_argument("--processes", dest="variant", action="store_const", const=Variant.PROCESSES)
+    parser.set_defaults(variant=Variant.FILES)
     options = parser.parse_args()
     options.directory.mkdir(exist_ok=True)
     begin = time.monotonic()
-    counts, failures = run_instances(
-        options.directory, options.kills, options.seed, options.instances, in_databases=options.databases
-    )
+    counts, failures = run_instances(options.directory, options.kills, options.seed, options.instances, options.variant)
     for failure in failures:
         print(failure, file=sys.stderr)
     counts["seconds"] = round(time.monotonic() - begin)

@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from threading import Thread
 
+from daemon_processes import fork_servers, workers
 from daemon_under_test import DaemonUnderTest, assert_pair, wait_until
 from trial_programs import children_of, is_running
 
@@ -30,26 +30,9 @@ def declare(daemon: DaemonUnderTest, count: int) -> list[str]:
     return names
 
 
-def fork_servers(daemon: DaemonUnderTest) -> list[int]:
-    """The process from which all others are forked."""
+def pid_of(daemon: DaemonUnderTest) -> int:
     assert daemon.process is not None
-    found = []
-    for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
-        children = [int(child) for child in (task / "children").read_text().split()]
-        found += [pid for pid in children if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return found
-
-
-def workers(daemon: DaemonUnderTest) -> list[int]:
-    """The processes that work for the daemon: grandchildren of the fork server, as those of helpers are not."""
-    found = []
-    for server in fork_servers(daemon):
-        for parent in children_of(server):
-            try:
-                found += children_of(parent)
-            except FileNotFoundError:
-                continue  # a helper, which has ended
-    return found
+    return daemon.process.pid
 
 
 def are_gone(pids: list[int]) -> bool:
@@ -76,7 +59,7 @@ def test_whoever_kills_the_processes_only_makes_it_take_longer(make_daemon: Make
     names = declare(daemon, 24)
     killed = 0
     while not are_monitored(daemon, names):
-        for worker in random.sample(present := workers(daemon), min(1, len(present))):
+        for worker in random.sample(present := workers(pid_of(daemon)), min(1, len(present))):
             os.kill(worker, signal.SIGKILL)
             killed += 1
     assert_complete(daemon, names)
@@ -88,10 +71,10 @@ def test_the_next_daemon_waits_for_processes_that_the_killed_one_left(make_daemo
     daemon = make_daemon()
     daemon.start()
     names = declare(daemon, 24)
-    wait_until(lambda: bool(workers(daemon)), daemon.log)
-    (server,) = fork_servers(daemon)
+    wait_until(lambda: bool(workers(pid_of(daemon))), daemon.log)
+    (server,) = fork_servers(pid_of(daemon))
     os.kill(server, signal.SIGSTOP)  # it would end the others
-    left = [*children_of(server), *workers(daemon)]
+    left = [*children_of(server), *workers(pid_of(daemon))]
     for pid in left:
         os.kill(pid, signal.SIGSTOP)  # as a disk does that does not answer
     daemon.kill()
@@ -113,7 +96,7 @@ def test_a_daemon_that_is_killed_in_a_burst_leaves_nothing_half_done(make_daemon
     names = declare(daemon, 24)
     for _ in range(3):
         time.sleep(random.uniform(0, 0.6))
-        found = fork_servers(daemon) + workers(daemon)
+        found = fork_servers(pid_of(daemon)) + workers(pid_of(daemon))
         daemon.kill()
         wait_until(partial(are_gone, found))
         daemon.start()
