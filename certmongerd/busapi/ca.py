@@ -136,7 +136,7 @@ CA: Final[Interface[Ca]] = Interface(
         ),
         _getter("get_issuer_names", lambda s: Answer("as", (s.value.issuer_names,)), Arg("names", "as")),
         Method(name="refresh", gives=(Arg("working", "b"),), handle=_refresh),
-        _read("ca-error", "s", "trouble", lambda ca: ca.trouble),
+        _read("ca-error", "s", "error deployment_error", lambda ca: ca.trouble),
         _read("issuer-names", "as", "issuer_names", lambda ca: ca.issuer_names),
         _read("root-certs", "a(ss)", "root_certs", lambda ca: pairs(ca.root_certs)),
         _read("root-other-certs", "a(ss)", "other_root_certs", lambda ca: pairs(ca.other_root_certs)),

@@ -253,7 +253,7 @@ _STATE_ROWS: Final[tuple[Method[Request] | Property[Request], ...]] = (
     ),
     getter("get_status", answer_status, Arg("state", "s"), Arg("blocked", "b")),
     _read("status", "s", "state", lambda r: r.state.value),
-    _read("stuck", "b", "state", lambda r: r.is_stuck),
+    _read("stuck", "b", "state deployment", lambda r: r.is_stuck),
     getter("get_ca", answer_ca, Arg("name", "o")),
     Property(name="ca", type="o", source="ca_name", get=_ca_path),
     _read("ca-profile", "s", "template", lambda r: r.template.profile),

@@ -1,23 +1,45 @@
 """Changes of requests and CAs as D-Bus signals to everybody attached."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import Final, Protocol
+from functools import lru_cache, partial
+from typing import Any, Final, Protocol
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, ROOT_PATH
 from certmongerd.busapi.ca import CA
 from certmongerd.busapi.extended_ca import EXTENDED_CA
 from certmongerd.busapi.extended_request import EXTENDED_REQUEST
-from certmongerd.busapi.marshal import ADDED_OBJECT, CHANGES, AppendProperties, marshal_added_object, marshal_changes
+from certmongerd.busapi.marshal import (
+    ADDED_OBJECT,
+    CHANGES,
+    AppendProperties,
+    Marshalled,
+    marshal_added_object,
+    marshal_changes,
+)
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Service
 from certmongerd.busapi.table import Changes, Interface, M
 from certmongerd.busapi.transport import MessageKind, WireMessage, encode
+from certmongerd.core.evolve import differing
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, Request
 
 _STANDARD_NAMES: Final = ("org.freedesktop.DBus.Introspectable", PROPERTIES_INTERFACE)
+
+
+_FREQUENT: Final = frozenset({"status", "stuck"})
+"""Properties that most changes are about, and that have few values."""
+
+
+def _body(
+    interface: Interface[Any], changed: tuple[tuple[str, object], ...], invalidated: tuple[str, ...]
+) -> Marshalled:
+    append = partial(interface.marshal_values, values=dict(changed))
+    return marshal_changes(interface.name, append, invalidated)
+
+
+_frequent_body: Final = lru_cache(maxsize=256)(_body)
 
 
 def _no_properties(_: bytearray) -> None:
@@ -65,9 +87,9 @@ class ChangeSignals:
         if not named or not self._sinks:
             return
         if request is not None:
-            self._changed(path, REQUEST, request, request, named)
+            self._changed(path, REQUEST, request, request, (), named)
         elif ca is not None:
-            self._changed(path, CA, ca, ca, named)
+            self._changed(path, CA, ca, ca, (), named)
 
     # Changes (ChangeListener)
 
@@ -79,8 +101,9 @@ class ChangeSignals:
         """A request changed: one signal for each interface with changes."""
         named = self._named.pop(path, ()) if self._named else ()
         if self._sinks:
-            self._changed(path, REQUEST, old, new, named)
-            self._changed(path, EXTENDED_REQUEST, old, new, ())
+            fields = differing(old, new)
+            self._changed(path, REQUEST, old, new, fields, named)
+            self._changed(path, EXTENDED_REQUEST, old, new, fields)
 
     def request_removed(self, path: ObjectPath) -> None:
         """A request was removed."""
@@ -99,8 +122,9 @@ class ChangeSignals:
         """A CA changed: one signal for each interface with changes."""
         named = self._named.pop(path, ()) if self._named else ()
         if self._sinks:
-            self._changed(path, CA, old, new, named)
-            self._changed(path, EXTENDED_CA, old, new, ())
+            fields = differing(old, new)
+            self._changed(path, CA, old, new, fields, named)
+            self._changed(path, EXTENDED_CA, old, new, fields)
 
     def ca_removed(self, path: ObjectPath) -> None:
         """A CA was removed; requests that name it have none now."""
@@ -116,13 +140,23 @@ class ChangeSignals:
         for path, request in self._service.requests().items():
             is_hit = request.ca_name == name if name else request.ca_name and not self._service.ca_path(request.ca_name)
             if is_hit:
-                self._changed(path, REQUEST, request, request, ("ca",))
+                self._changed(path, REQUEST, request, request, (), ("ca",))
 
-    def _changed(self, path: ObjectPath, interface: Interface[M], old: M, new: M, named: tuple[str, ...]) -> None:
-        changes: Changes | None = interface.changes(old, new, self._service, named=named)
+    def _changed(
+        self,
+        path: ObjectPath,
+        interface: Interface[M],
+        old: M,
+        new: M,
+        fields: Collection[str],
+        named: Collection[str] = (),
+    ) -> None:
+        changes: Changes | None = interface.changes(old, new, fields, self._service, named=named)
         if changes is not None:
-            append = partial(interface.marshal_values, values=changes.changed)
-            body = marshal_changes(interface.name, append, changes.invalidated)
+            is_frequent = changes.changed.keys() <= _FREQUENT
+            body = (_frequent_body if is_frequent else _body)(
+                interface, tuple(changes.changed.items()), changes.invalidated
+            )
             self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", CHANGES, (body,))
 
     def _added(self, path: ObjectPath, own: tuple[Interface[M], ...], value: M) -> None:

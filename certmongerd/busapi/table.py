@@ -1,10 +1,9 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final, Generic, Protocol, TypeVar
 
 from certmongerd.busapi.marshal import PropertyWriter
@@ -130,7 +129,7 @@ class Property(Generic[M]):
     get: Callable[[M, Service], object]
     """The value; an empty string or tuple stands for "not set"."""
     source: str
-    """Attribute of the model the value comes from: while it is the same object, the value is the same."""
+    """Fields of the model, between blanks, that the value comes from: while they are the same, the value is."""
     write: Callable[[Subject[M], Variant, Caller], Awaitable[None]] | None = None
     """Raises CallRefused."""
     shows_empty: bool = False
@@ -167,13 +166,6 @@ class Changes:
     """Not set any more, or secret."""
 
 
-def _getter(attributes: tuple[str, ...]) -> Callable[[M], tuple[object, ...]]:
-    """What gives the values of *attributes*, which may have dots."""
-    if len(attributes) > 1:
-        return attrgetter(*attributes)
-    return lambda value: tuple(attrgetter(attribute)(value) for attribute in attributes)
-
-
 class Interface(Generic[M]):
     """One interface: its rows in the order of the introspection data."""
 
@@ -182,11 +174,10 @@ class Interface(Generic[M]):
         self.rows = rows
         self.methods = {row.name: row for row in rows if isinstance(row, Method)}
         self.properties = {row.name: row for row in rows if isinstance(row, Property)}
-        by_source: dict[str, list[Property[M]]] = {}
+        self._of_field: dict[str, list[Property[M]]] = {}
         for row in self.properties.values():
-            by_source.setdefault(row.source, []).append(row)
-        self._by_source = tuple(tuple(properties) for properties in by_source.values())
-        self._sources: Callable[[M], tuple[object, ...]] = _getter(tuple(by_source))
+            for source in row.source.split():
+                self._of_field.setdefault(source.partition(".")[0], []).append(row)
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )
@@ -208,24 +199,25 @@ class Interface(Generic[M]):
         for name, value in values.items():
             self._writer_of[name].append(buffer, value)
 
-    def changes(self, old: M, new: M, service: Service, *, named: tuple[str, ...] = ()) -> Changes | None:
+    def changes(
+        self, old: M, new: M, fields: Collection[str], service: Service, *, named: Collection[str] = ()
+    ) -> Changes | None:
         """What differs between *old* and *new*, plus the *named* properties in any case; None when nothing does.
 
-        Runs for every state change: parts of the model that are the same object are skipped unlooked.
+        Runs for every state change, so it looks only at what comes from *fields*, those that may differ.
         """
         changed: dict[str, object] = {}
         invalidated: list[str] = []
-        for properties, before, after in zip(self._by_source, self._sources(old), self._sources(new), strict=True):
-            if before is after and not named:
+        affected = {row.name: row for field in fields for row in self._of_field.get(field, ())}
+        affected |= {name: self.properties[name] for name in named if name in self.properties}
+        for name, row in affected.items():
+            present = row.get(new, service)
+            if name not in named and row.get(old, service) == present:
                 continue
-            for row in properties:
-                present = row.get(new, service)
-                if row.get(old, service) == present and row.name not in named:
-                    continue
-                if row.is_secret or (present == "" and not row.shows_empty):
-                    invalidated.append(row.name)
-                else:
-                    changed[row.name] = present
+            if row.is_secret or (present == "" and not row.shows_empty):
+                invalidated.append(name)
+            else:
+                changed[name] = present
         if not changed and not invalidated:
             return None
         return Changes(changed, tuple(invalidated))

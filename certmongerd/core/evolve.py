@@ -13,6 +13,8 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+_V = TypeVar("_V")
+
 if TYPE_CHECKING:
     # The type checker has rules of its own for this function, which are the right ones here.
     from dataclasses import replace
@@ -40,6 +42,19 @@ else:
         return setters["copy_slots"]
 
 
+def differing(old: _V, new: _V) -> list[str]:
+    """Names of the fields of *old* and *new*, of one slotted dataclass, that are not the same object."""
+    cls: type = type(old)
+    names, values = _fields_of(cls)
+    return [name for name, before, after in zip(names, values(old), values(new), strict=True) if before is not after]
+
+
+@cache
+def _fields_of(cls: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    names = tuple(field.name for field in fields(cls))
+    return names, attrgetter(*names)
+
+
 def pickled_quickly(*classes: type) -> None:
     """From now on let values of *classes*, slotted dataclasses of several fields, be pickled without asking for fields.
 
@@ -50,7 +65,7 @@ def pickled_quickly(*classes: type) -> None:
 
 
 def _taking_apart(cls: type) -> Callable[[Any], tuple[Any, ...]]:
-    values = attrgetter(*(field.name for field in fields(cls)))
+    _, values = _fields_of(cls)
     return lambda value: (_put_together, (cls, values(value)))
 
 
@@ -72,4 +87,4 @@ def _filler(cls: type) -> Callable[[object, tuple[object, ...]], None]:
     return filler
 
 
-__all__ = ["pickled_quickly", "replace"]
+__all__ = ["differing", "pickled_quickly", "replace"]

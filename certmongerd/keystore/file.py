@@ -62,14 +62,17 @@ class FileKeyStore:
 
         The answer's marker is empty in the first case. A PIN encrypts the key with *cipher*.
         """
+        return self.keep_key(storage, self.new_key(storage, record), marker, cipher)
+
+    def new_key(self, storage: KeyStorage, record: KeyRecord) -> PrivateKey:
+        """Make the key that *record* describes, for `keep_key`."""
         try:
-            key = generate_private_key(record.gen_type, record.gen_size)
+            return generate_private_key(record.gen_type, record.gen_size)
         except InvalidValue as exc:
             raise KeyStoreError(FailureKind.OTHER, storage.location, exc.reason) from exc
-        return self.keep_key(storage, key, marker, cipher)
 
     def keep_key(self, storage: KeyStorage, key: PrivateKey, marker: str, cipher: str) -> Generated:
-        """Store a new key that was made elsewhere, as `generate_key` does."""
+        """Store a new key, as `generate_key` does."""
         if not storage.location:
             raise KeyStoreError(FailureKind.OTHER, "", "The request has no place for a private key.")
         pin = read_pin_for_new_key(storage)

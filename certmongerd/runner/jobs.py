@@ -13,6 +13,7 @@ from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError, Re
 from certmongerd.core.events import Answer, CertAbsent, CertRead, CsrBuilt, EffectResult, Impossible, Issued, Unusable
 from certmongerd.core.model import Ca, CertStorage, KeyRecord, KeyStorage, Request, StorageType, Template
 from certmongerd.core.secret import Secret
+from certmongerd.keystore.file import FileKeyStore
 from certmongerd.keystore.links import located
 from certmongerd.keystore.pairs import save_pair
 from certmongerd.keystore.protocol import Generated, Saved
@@ -111,7 +112,10 @@ class CsrWanted:
 
 def sign_csr(signing_key: SigningKey, wanted: CsrWanted) -> CsrBuilt | Impossible:
     """Make the signing request. Raises KeyStoreError."""
-    key = signing_key.open()
+    return _sign_csr(signing_key.open(), wanted)
+
+
+def _sign_csr(key: PrivateKey, wanted: CsrWanted) -> CsrBuilt | Impossible:
     try:
         challenge = read_challenge(wanted.template)
         csr = build_csr(
@@ -143,14 +147,17 @@ class KeyWanted:
 
 
 def generate_key(wanted: KeyWanted) -> tuple[Generated, CsrBuilt | Impossible | None]:
-    """Make and store a key, and foresee the signing request. Raises KeyStoreError."""
-    store = open_key_store(wanted.storage.type)
+    """Make and store a key, and foresee the signing request where the key is in a file. Raises KeyStoreError."""
+    storage = wanted.storage
+    store = open_key_store(storage.type)
     if wanted.is_known:
         # Whatever is wrong with the place, making the key there says it better.
         with suppress(KeyStoreError):
-            store.discard_candidate(wanted.storage, wanted.marker)
-    generated = store.generate_key(wanted.storage, wanted.record, wanted.marker, wanted.cipher)
-    return generated, _foresee_csr(wanted, generated)
+            store.discard_candidate(storage, wanted.marker)
+    if not isinstance(store, FileKeyStore):
+        return store.generate_key(storage, wanted.record, wanted.marker, wanted.cipher), None
+    key = store.new_key(storage, wanted.record)
+    return store.keep_key(storage, key, wanted.marker, wanted.cipher), _sign_csr(key, wanted.csr)
 
 
 def generate_key_again(wanted: KeyWanted) -> tuple[Generated, CsrBuilt | Impossible | None]:
@@ -160,17 +167,6 @@ def generate_key_again(wanted: KeyWanted) -> tuple[Generated, CsrBuilt | Impossi
         if facts is not None:
             return Generated(facts=facts, marker=""), None
     return generate_key(wanted)
-
-
-def _foresee_csr(wanted: KeyWanted, generated: Generated) -> CsrBuilt | Impossible | None:
-    """What `BuildCsr` would make; None where it is left to that."""
-    if wanted.storage.type is not StorageType.FILE:  # others take a process, which has a time limit of its own
-        return None
-    key = SigningKey(storage=wanted.storage, marker=generated.marker, spki=generated.facts.spki)
-    try:
-        return sign_csr(key, wanted.csr)
-    except KeyStoreError:
-        return None
 
 
 def read_challenge(template: Template) -> Secret | None:

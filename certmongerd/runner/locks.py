@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final
 
 _DATABASE_PREFIX: Final = re.compile("(?:sql|dbm|rdb|extern):(?=/)")
@@ -46,4 +47,9 @@ class LocationLocks:
 
 
 def _normalised(locations: Iterable[str]) -> set[str]:
-    return {os.path.normpath(_DATABASE_PREFIX.sub("", location)) for location in locations if location}
+    return {_place(location) for location in locations if location}
+
+
+@lru_cache(maxsize=1024)
+def _place(location: str) -> str:
+    return os.path.normpath(_DATABASE_PREFIX.sub("", location))

@@ -1,16 +1,22 @@
 """Signals: one per change, with what changed and nothing secret."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from fakes.caller import Client, Recorder, b, s
 from fakes.service import FakeService
 
 from certmongerd.api import OBJECT_MANAGER_INTERFACE, PROPERTIES_INTERFACE, REQUEST_INTERFACE, ROOT_PATH
+from certmongerd.busapi.ca import CA
 from certmongerd.busapi.dispatch import CertmongerApi
+from certmongerd.busapi.extended_ca import EXTENDED_CA
+from certmongerd.busapi.extended_request import EXTENDED_REQUEST
+from certmongerd.busapi.request import REQUEST
+from certmongerd.busapi.table import Interface
 from certmongerd.busapi.transport import Variant
 from certmongerd.core.ids import CaName, ObjectPath
-from certmongerd.core.model import Ca
+from certmongerd.core.model import Ca, Request
 from certmongerd.core.states import State
 
 pytestmark = pytest.mark.usefixtures("library")
@@ -38,6 +44,25 @@ async def test_each_transition_is_one_signal_with_what_changed(
     first = recorder.signals[0]
     assert (first.path, first.interface, first.signature) == (path, PROPERTIES_INTERFACE, "sa{sv}as")
     assert first.body[0] == REQUEST_INTERFACE
+
+
+@pytest.mark.parametrize(
+    ("interface", "model"), [(REQUEST, Request), (EXTENDED_REQUEST, Request), (CA, Ca), (EXTENDED_CA, Ca)]
+)
+def test_every_property_comes_from_fields_that_there_are(interface: Interface[Any], model: type) -> None:
+    known = {field.name for field in fields(model)}
+    sources = {source.partition(".")[0] for row in interface.properties.values() for source in row.source.split()}
+    assert sources <= known
+
+
+async def test_what_comes_from_two_fields_is_announced_once(api: CertmongerApi, service: FakeService) -> None:
+    path, ca = next(iter(service.cas().items()))
+    await service.change_ca(path, lambda _: replace(ca, error="one", deployment_error="other"), refetch=False)
+    recorder = Recorder(api)
+
+    await service.change_ca(path, lambda _: ca, refetch=False)
+
+    assert recorder.changes() == [({}, ("ca-error",))]
 
 
 async def test_what_became_unset_is_invalidated(api: CertmongerApi, service: FakeService, path: ObjectPath) -> None:
