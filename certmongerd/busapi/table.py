@@ -177,7 +177,7 @@ class Interface(Generic[M]):
         self._of_field: dict[str, list[Property[M]]] = {}
         for row in self.properties.values():
             for source in row.source.split():
-                self._of_field.setdefault(source.partition(".")[0], []).append(row)
+                self._of_field.setdefault(source, []).append(row)
         self._writers: tuple[tuple[Property[M], PropertyWriter], ...] = tuple(
             (row, PropertyWriter(row.name, row.type)) for row in self.properties.values()
         )

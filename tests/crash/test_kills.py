@@ -13,6 +13,7 @@ from crash.run import SETTLE_EVERY
 
 KILLS = 900
 KILLS_WITH_DATABASES = 100
+KILLS_WITH_PROCESSES = 50
 TESTS = Path(__file__).parents[1]
 
 
@@ -37,3 +38,8 @@ def test_nothing_is_lost_by_kills_under_load(tmp_path: Path) -> None:
 def test_nothing_is_lost_when_keys_and_certificates_are_in_databases(tmp_path: Path) -> None:
     counts = kill(tmp_path, KILLS_WITH_DATABASES, "--databases")
     assert counts["in a database"] > counts["requests"] // 2
+
+
+def test_nothing_is_lost_when_processes_do_the_work_and_are_killed_too(tmp_path: Path) -> None:
+    counts = kill(tmp_path, KILLS_WITH_PROCESSES, "--processes", "--instances", "2")
+    assert counts["workers killed"] > 0
