@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import logging
 import pickle
@@ -64,8 +65,8 @@ class WorkPool:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the processes are there."""
-        return self._processes is not None and not self._processes.is_lost
+        """Whether the processes are there, for more work."""
+        return self._processes is not None and not self._processes.is_lost and not self._is_closed
 
     def start(self) -> None:
         """Have the processes started, unless they are there; returns at once."""
@@ -88,7 +89,7 @@ class WorkPool:
         Raises Interrupted. A cancelled caller waits for the end of what has begun.
         """
         processes = self._processes
-        if processes is None:
+        if processes is None or self._is_closed:
             raise NotDone
         self._wanted += 1
         try:
@@ -199,32 +200,35 @@ class _Processes:
         self._channel.close()
         for piece in self._begun.values():
             piece.done.set_exception(Interrupted())
-        for piece in self._waiting:
-            piece.done.set_exception(NotDone())
         self._begun.clear()
-        self._waiting.clear()
+        self._refuse_waiting()
         self._gone.set()
 
     async def close(self) -> None:
-        """Give them nothing more, and wait until they have ended."""
+        """Give them nothing more, and wait until they have done what they were given, and have ended."""
+        self._refuse_waiting()
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
         if not self.is_lost:
             await self._gone.wait()
 
+    def _refuse_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().done.set_exception(NotDone())
+
     def _hand_out(self) -> None:
         while self._waiting and len(self._begun) < self._most:
             number = next(self._numbers)
-            piece = self._waiting[0]
             try:
-                self._channel.send(HEADER.pack(number, 0) + piece.work)
-            except BlockingIOError:
-                if self._begun:
+                self._channel.send(HEADER.pack(number, 0) + self._waiting[0].work)
+            except OSError as error:
+                if isinstance(error, BlockingIOError) and self._begun:
                     return  # there is room again when an answer comes
-                raise
-            except OSError:
-                self._lose()
-                return
+                if not isinstance(error, BlockingIOError) and error.errno != errno.EMSGSIZE:
+                    self._lose()
+                    return
+                self._waiting.popleft().done.set_exception(NotDone())  # the system's buffers are very small
+                continue
             self._begun[number] = self._waiting.popleft()
 
     def _receive(self) -> None:

@@ -247,6 +247,16 @@ async def test_at_the_end_what_was_begun_is_done_and_the_processes_end(pool: Wor
         await pool.run(eval, WHO)
 
 
+async def test_at_the_end_threads_do_what_processes_have_not_begun(pool: WorkPool, make_executor: MakeExecutor) -> None:
+    executor = make_executor(pool)
+    working = [asyncio.create_task(executor.file_work_once(eval, WHO)) for _ in range(MANY)]
+    await asyncio.sleep(0.05)
+    await pool.close()
+    found = await asyncio.gather(*working)
+    assert found.count(os.getpid()) > MANY // 2
+    assert len(set(found)) == 1 + PROCESSES
+
+
 async def test_the_end_of_the_fork_server_ends_the_processes(pool: WorkPool) -> None:
     found = await workers(pool)
     (server,) = children_of(os.getpid())
