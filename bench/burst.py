@@ -151,7 +151,7 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
         if scep_url:
             _add_scep_ca(client, rig.daemon, scep_url)
         path = ca_path(client, burst.ca)
-        time.sleep(1)  # what the daemon does at its start is not part of the burst
+        time.sleep(3)  # what the daemon does at its start is not part of the burst
         calls = additions(range(burst.count), folder, path, burst.key)
         own_process_before = process_cpu_seconds(rig.pid)
         cpu_before, own_before, began = cpu_seconds(rig.pid), time.process_time(), time.monotonic()

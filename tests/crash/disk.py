@@ -22,7 +22,7 @@ State = Mapping[str, bytes]
 
 _WRITING_FLAGS: Final = os.O_WRONLY | os.O_RDWR
 _NOT_MODELLED: Final = ("ftruncate", "truncate", "symlink", "replace", "pwrite")
-_UNSYNCED: Final = (".history", "lock")
+_UNSYNCED: Final = (".history", "lock", "lock.places")
 """Ends of names whose content is no state."""
 
 

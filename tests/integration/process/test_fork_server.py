@@ -27,6 +27,14 @@ async def test_helpers_are_forked_from_one_process(launcher: Launcher, helper_di
     assert int(first.stdout) != os.getpid()
 
 
+async def test_what_many_requests_will_need_is_loaded_soon(launcher: Launcher, helper_dir: Path) -> None:
+    code = "import sys; print('certmongerd.runner.work_process' in sys.modules)"
+    assert (await run(launcher, helper_dir, code)).stdout == b"False\n"
+    deadline = asyncio.get_running_loop().time() + 10
+    while (await run(launcher, helper_dir, code)).stdout == b"False\n":
+        assert asyncio.get_running_loop().time() < deadline
+
+
 async def test_a_symbolic_link_to_a_bundled_helper_is_one(launcher: Launcher, helper_dir: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(helper_dir / "act")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from trial_programs import children_of, until, until_gone
+from trial_programs import until, until_gone
 
 from certmongerd.core.errors import (
     CertmongerError,
@@ -92,6 +92,10 @@ async def workers(pool: WorkPool) -> set[int]:
     return set(await asyncio.gather(*(pool.run(eval, WHO) for _ in range(PROCESSES))))
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 async def until_started(pool: WorkPool) -> None:
     """Wait for processes that need not be started at once."""
 
@@ -121,6 +125,14 @@ async def test_a_single_computation_takes_no_process_several_do(executor: Execut
     assert await executor.heavy_work_once(eval, WHO) == os.getpid()
     found = await asyncio.gather(*(executor.heavy_work_once(eval, WHO) for _ in range(2 * PROCESSES)))
     assert len(set(found) - {os.getpid()}) == PROCESSES
+
+
+async def test_no_two_processes_make_the_same_key(pool: WorkPool) -> None:
+    """They are copies of one process, which has made a key already."""
+    keys = "__import__('certmongerd.pki.keys', fromlist=['keys'])"
+    make = f"(keys := {keys}).spki_of_key(keys.generate_private_key(keys.KeyAlgorithm.EC, 256))"
+    made = await asyncio.gather(*(pool.run(eval, make) for _ in range(MANY)))
+    assert len(set(made)) == MANY
 
 
 async def test_processes_that_nobody_needs_any_more_end_and_come_again(make_pool: MakePool) -> None:
@@ -259,8 +271,8 @@ async def test_at_the_end_threads_do_what_processes_have_not_begun(pool: WorkPoo
 
 async def test_the_end_of_the_fork_server_ends_the_processes(pool: WorkPool) -> None:
     found = await workers(pool)
-    (server,) = children_of(os.getpid())
-    os.kill(server, signal.SIGKILL)
+    parent = parent_of(next(iter(found)))
+    os.kill(parent_of(parent), signal.SIGKILL)
     assert all(await asyncio.gather(*(until_gone(worker) for worker in found)))
     assert await until(lambda: not pool.is_ready)
 
