@@ -1,29 +1,31 @@
 """State files made as the daemon makes them."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from certmongerd.core.errors import NameTaken
 from certmongerd.core.model import Ca, Request
 from certmongerd.store.repository import Repository
 
+_V = TypeVar("_V")
+
 
 def create_request(repository: Repository, request: Request, now: datetime) -> str:
     """Store a new request; the name of its file."""
-    while True:
-        name = repository.next_request_name(now)
-        try:
-            repository.create_request(name, request)
-        except NameTaken:
-            continue
-        return name
+    return _create(lambda: repository.next_request_name(now), repository.create_request, request)
 
 
 def create_ca(repository: Repository, ca: Ca, now: datetime) -> str:
     """Store a new CA; the name of its file."""
+    return _create(lambda: repository.next_ca_name(now), repository.create_ca, ca)
+
+
+def _create(next_name: Callable[[], str], create: Callable[[str, _V], None], value: _V) -> str:
     while True:
-        name = repository.next_ca_name(now)
+        name = next_name()
         try:
-            repository.create_ca(name, ca)
+            create(name, value)
         except NameTaken:
             continue
         return name

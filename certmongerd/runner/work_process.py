@@ -19,10 +19,10 @@ import signal
 import socket
 import struct
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from certmongerd.core.evolve import pickled_quickly
 from certmongerd.core.model import (
@@ -43,15 +43,14 @@ from certmongerd.store import repository
 __all__ = ["disk", "jobs", "repository"]  # what the work is made of, loaded before the first piece of it comes
 
 HEADER: Final = struct.Struct("!QB")
-"""Number of the piece of work; of an answer, which one it is (see `Outcome`). The rest is pickled."""
+"""Number of the piece of work; of an answer, its `Outcome`. The rest is pickled: of work, a function of a module's and
+what it is called with."""
 LONGEST_MESSAGE: Final = 1 << 17
 """Bytes. Whatever is longer the daemon does by itself."""
 PICKLE: Final = 5
 
 pickled_quickly(Request, KeyRecord, KeyStorage, CertStorage, CertificateFacts, Template, CaCertLocations, Ca)
 
-Work = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
-"""A function of a module's, and what it is called with."""
 Logged = tuple[str, int, str]
 """Name of the logger, level, text."""
 
