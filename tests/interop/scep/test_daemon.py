@@ -96,8 +96,11 @@ def test_a_restart_in_the_middle_loses_nothing(
         under_test.start()
     deadline = time.monotonic() + 60
     names = [f"killed{number}" for number in range(5)]
-    while any(under_test.listing(name)["status"] != "MONITORING" for name in names):
+    while waiting := {name: status for name in names if (status := under_test.listing(name)["status"]) != "MONITORING"}:
         assert time.monotonic() < deadline, under_test.getcert("list").stdout
+        for name, status in waiting.items():
+            if status == "CA_REJECTED":  # scepserver loses count of its serial numbers when two requests come at once
+                under_test.getcert("resubmit", "-i", name)
         time.sleep(0.1)
     for name in names:
         assert_pair(under_test.certs / f"{name}.crt", under_test.certs / f"{name}.key")
