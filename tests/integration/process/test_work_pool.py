@@ -222,7 +222,7 @@ async def test_processes_that_keep_dying_are_not_started_all_the_time(
     while time.monotonic() < began + 1.5:
         await asyncio.gather(*(executor.file_work(eval, DIES_ELSEWHERE) for _ in range(20)))
     await pool.close()
-    assert starts == 2
+    assert 1 <= starts <= 2
 
 
 async def test_who_is_cancelled_waits_for_what_has_begun(pool: WorkPool, tmp_path: Path) -> None:
