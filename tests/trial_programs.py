@@ -48,10 +48,20 @@ class Trial:
 def is_running(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state, *_ = _status_of(pid)
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
+
+
+def parent_of(pid: int) -> int:
+    """The process that has started another one, or has it now."""
+    return int(_status_of(pid)[1])
+
+
+def _status_of(pid: int) -> list[str]:
+    """State, parent and so on: see proc(5), from the third field on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def children_of(pid: int) -> list[int]:

@@ -116,6 +116,7 @@ def _forked(channel: socket.socket, start: Start) -> int:
 
 def _serve(channel: socket.socket, start: Start) -> NoReturn:
     """Work until nobody wants anything any more."""
+    status = 1
     try:
         logged: list[Logged] = []
         root = logging.getLogger()
@@ -125,10 +126,13 @@ def _serve(channel: socket.socket, start: Start) -> NoReturn:
             answer = _answer(message, logged)
             logged.clear()
             channel.send(answer if len(answer) <= LONGEST_MESSAGE else HEADER.pack(_number(message), Outcome.TOO_LONG))
+        status = 0
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the daemon is gone
+        status = 0  # the daemon is gone
+    except BaseException:
+        traceback.print_exc()  # the daemon is told that the work is not done: all of these processes end
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
 def _answer(message: bytes, logged: list[Logged]) -> bytes:

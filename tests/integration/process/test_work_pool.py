@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from trial_programs import until, until_gone
+from trial_programs import parent_of, until, until_gone
 
 from certmongerd.core.errors import (
     CertmongerError,
@@ -92,10 +92,6 @@ async def workers(pool: WorkPool) -> set[int]:
     return set(await asyncio.gather(*(pool.run(eval, WHO) for _ in range(PROCESSES))))
 
 
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 async def until_started(pool: WorkPool) -> None:
     """Wait for processes that need not be started at once."""
 
@@ -167,6 +163,14 @@ async def test_an_error_that_cannot_travel_is_told_in_words(pool: WorkPool) -> N
     class_text = "type('Odd', (Exception,), {'__init__': lambda self, a, b: None})('what', 'happened')"
     with pytest.raises(RuntimeError, match="Odd: "):
         await pool.run(eval, f"(_ for _ in ()).throw({class_text})")
+
+
+async def test_a_result_that_cannot_travel_is_one_of_a_thread(pool: WorkPool, make_executor: MakeExecutor) -> None:
+    unable = "lambda: 'here'"
+    with pytest.raises(Interrupted):
+        await pool.run(eval, unable)
+    await until_started(pool)
+    assert (await make_executor(pool).file_work(eval, unable))() == "here"
 
 
 async def test_what_is_logged_is_logged_by_the_daemon_for_whom_it_is_about(
