@@ -35,7 +35,7 @@ _FREQUENT: Final = frozenset({"status", "stuck"})
 def _body(
     interface: Interface[Any], changed: tuple[tuple[str, object], ...], invalidated: tuple[str, ...]
 ) -> Marshalled:
-    append = partial(interface.marshal_values, values=dict(changed))
+    append = partial(interface.marshal_values, values=changed)
     return marshal_changes(interface.name, append, invalidated)
 
 

@@ -1,7 +1,7 @@
 """Interfaces as tables: dispatch, properties, signals and introspection are read from the same rows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
@@ -194,9 +194,9 @@ class Interface(Generic[M]):
             if row.is_set(value, plain):
                 writer.append(buffer, plain)
 
-    def marshal_values(self, buffer: bytearray, values: Mapping[str, object]) -> None:
-        """Append the properties in *values* as dictionary entries."""
-        for name, value in values.items():
+    def marshal_values(self, buffer: bytearray, values: Iterable[tuple[str, object]]) -> None:
+        """Append properties, by name, as dictionary entries."""
+        for name, value in values:
             self._writer_of[name].append(buffer, value)
 
     def changes(

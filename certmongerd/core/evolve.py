@@ -24,26 +24,16 @@ else:
 
     def replace(value: _T, **changes: Any) -> _T:
         """A copy of *value*, an object of a slotted dataclass without __post_init__, with *changes* of fields."""
-        copy = object.__new__(type(value))
-        _copier(type(value))(value, copy)
+        cls = type(value)
+        _, values = _fields_of(cls)
+        copy = _put_together(cls, values(value))
         for name, changed in changes.items():
             _set(copy, name, changed)
         return copy
 
-    @cache
-    def _copier(cls: type) -> Callable[[object, object], None]:
-        """A function that copies all slots from one object to another."""
-        names = [field.name for field in fields(cls)]
-        if hasattr(cls, "__post_init__") or not set(names) <= set(getattr(cls, "__slots__", ())):
-            raise TypeError(f"{cls.__name__} is not a slotted dataclass without __post_init__")
-        setters = {f"set_{name}": getattr(cls, name).__set__ for name in names}
-        lines = (f"    set_{name}(copy, value.{name})" for name in names)
-        exec("\n".join(("def copy_slots(value, copy):", *lines)), setters)
-        return setters["copy_slots"]
-
 
 def differing(old: _V, new: _V) -> list[str]:
-    """Names of the fields of *old* and *new*, of one slotted dataclass, that are not the same object."""
+    """Names of the fields of *old* and *new*, of one dataclass with several, that are not the same object."""
     cls: type = type(old)
     names, values = _fields_of(cls)
     return [name for name, before, after in zip(names, values(old), values(new), strict=True) if before is not after]
@@ -51,6 +41,7 @@ def differing(old: _V, new: _V) -> list[str]:
 
 @cache
 def _fields_of(cls: type) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    """Names of the fields, and what gives their values: of a single one the value itself, as `_filler` takes it."""
     names = tuple(field.name for field in fields(cls))
     return names, attrgetter(*names)
 
@@ -70,7 +61,7 @@ def _taking_apart(cls: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _put_together(cls: type, values: tuple[object, ...]) -> object:
-    """Unpickles what `pickled_quickly` is about."""
+    """An object of a slotted dataclass, without its constructor."""
     value: object = object.__new__(cls)
     _filler(cls)(value, values)
     return value
@@ -79,7 +70,9 @@ def _put_together(cls: type, values: tuple[object, ...]) -> object:
 @cache
 def _filler(cls: type) -> Callable[[object, tuple[object, ...]], None]:
     """A function that sets all slots of an object."""
-    names = [field.name for field in fields(cls)]
+    names, _ = _fields_of(cls)
+    if hasattr(cls, "__post_init__") or not set(names) <= set(getattr(cls, "__slots__", ())):
+        raise TypeError(f"{cls.__name__} is not a slotted dataclass without __post_init__")
     setters = {f"set_{name}": getattr(cls, name).__set__ for name in names}
     lines = (f"    set_{name}(value, {name})" for name in names)
     exec("\n".join(("def fill(value, values):", f"    {', '.join(names)} = values", *lines)), setters)

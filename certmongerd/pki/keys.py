@@ -18,11 +18,9 @@ __all__ = [
     "MAXIMUM_RSA_BITS",
     "KeyFacts",
     "PrivateKey",
-    "dump_plain_key",
     "dump_private_key",
     "generate_private_key",
     "key_facts",
-    "load_plain_key",
     "load_private_key",
     "public_key_facts",
     "sign",
@@ -148,19 +146,11 @@ def load_private_key(pem: bytes, pin: str | None, location: str = "", *, validat
     return key
 
 
-def dump_plain_key(key: PrivateKey) -> bytes:
-    """PKCS #8 DER of *key*, for another process of ours."""
+def _dump_plain_key(key: PrivateKey) -> bytes:
+    """PKCS #8 DER of *key*."""
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def load_plain_key(encoded: bytes) -> PrivateKey:
-    """The key that `dump_plain_key` was given; it is trusted to be sound."""
-    key = serialization.load_der_private_key(encoded, None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, PrivateKey):
-        raise TypeError(f"{type(key).__name__} is no key of ours")
-    return key
 
 
 def dump_private_key(key: PrivateKey, pin: str | None, cipher: str) -> bytes:
@@ -172,4 +162,4 @@ def dump_private_key(key: PrivateKey, pin: str | None, cipher: str) -> bytes:
         return key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-    return pbes2.encrypt_private_key(dump_plain_key(key), pin, cipher)
+    return pbes2.encrypt_private_key(_dump_plain_key(key), pin, cipher)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, assert_never
+from typing import assert_never
 
 from certmongerd.config.settings import Settings
 from certmongerd.core.effects import (
@@ -62,8 +62,6 @@ from certmongerd.runner.submission import Submissions
 from certmongerd.runner.work_pool import Interrupted
 
 _log = logging.getLogger(__name__)
-
-_MEBIBYTE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

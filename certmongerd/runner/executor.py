@@ -90,9 +90,10 @@ class Executor:
         self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
         """Run work on keys or certificates that are *kept_in* such places; otherwise as `file_work`."""
-        if self.is_quick(kept_in):
-            return await self.file_work(function, *args, **kwargs)
-        return await _finish(self._tokens, lambda: function(*args, **kwargs))
+        try:
+            return await self.store_once(kept_in, function, *args, **kwargs)
+        except Interrupted:
+            return await self.io(function, *args, **kwargs)
 
     async def store_once(
         self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs

@@ -59,7 +59,7 @@ class Launcher:
         self._max_output_bytes = max_output_bytes
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
-        self._warm = WarmStart(spawn_server, _WORKERS)
+        self._warm = WarmStart(_spawn_server, _WORKERS)
         self.units = UnitStart(_spawn_for_unit, unit)
         self.uses_units = False
         """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
@@ -258,7 +258,7 @@ async def _execute(
     return _ExecutedChild(process)
 
 
-async def spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subprocess.Process:
+async def _spawn_server(argv: Sequence[str], descriptor: int) -> asyncio.subprocess.Process:
     """Start a server of ours, which inherits *descriptor* and shares only standard error with the daemon."""
     null = asyncio.subprocess.DEVNULL
     try:
