@@ -157,6 +157,7 @@ class Daemon:
             ),
             submissions=submissions,
             discard_candidate=actions.discard_candidate,
+            store_new=actions.store_new,
             tasks=tasks,
             settings=self._current,
             cas_dir=str(paths.cas_dir),

@@ -13,19 +13,19 @@ _V = TypeVar("_V")
 
 def create_request(repository: Repository, request: Request, now: datetime) -> str:
     """Store a new request; the name of its file."""
-    return _create(lambda: repository.next_request_name(now), repository.create_request, request)
+    return _create(lambda: repository.next_request_name(now), repository.creating_request, request)
 
 
 def create_ca(repository: Repository, ca: Ca, now: datetime) -> str:
     """Store a new CA; the name of its file."""
-    return _create(lambda: repository.next_ca_name(now), repository.create_ca, ca)
+    return _create(lambda: repository.next_ca_name(now), repository.creating_ca, ca)
 
 
-def _create(next_name: Callable[[], str], create: Callable[[str, _V], None], value: _V) -> str:
+def _create(next_name: Callable[[], str], creating: Callable[[str, _V], Callable[[], None]], value: _V) -> str:
     while True:
         name = next_name()
         try:
-            create(name, value)
+            creating(name, value)()
         except NameTaken:
             continue
         return name

@@ -23,6 +23,7 @@ ADDED_OBJECT: Final = "oa{sa{sv}}"
 """Body of InterfacesAdded."""
 
 _U32: Final = Struct("<I")
+_I32: Final = Struct("<i")
 _I64: Final = Struct("<q")
 _STRUCT_BOUNDARY: Final = 8
 """Structures and dictionary entries begin at multiples of this."""
@@ -279,10 +280,16 @@ def _read_number(body: bytes, at: int) -> tuple[int, int]:
     return _I64.unpack_from(body, at)[0], at + 8
 
 
+def _read_int32(body: bytes, at: int) -> tuple[int, int]:
+    at = (at + 3) & -4
+    return _I32.unpack_from(body, at)[0], at + 4
+
+
 _READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]]]]] = {
     b"s": ("s", _read_text),
     b"o": ("o", _read_text),
     b"b": ("b", _read_boolean),
+    b"i": ("i", _read_int32),
     b"x": ("x", _read_number),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),

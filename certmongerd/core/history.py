@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 from certmongerd.core.events import Begin, CaChanged, Event, TimerFired
@@ -49,4 +50,9 @@ def history_entry(before: Request, event: Event, after: Request, now: datetime) 
 
 def event_name(event: Event) -> str:
     """`TimerFired` as `timer-fired`."""
-    return _CAPITAL.sub(r"-\1", type(event).__name__).lower()
+    return _dashed(type(event).__name__)
+
+
+@cache
+def _dashed(name: str) -> str:
+    return _CAPITAL.sub(r"-\1", name).lower()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 from certmongerd.config.settings import Settings
@@ -25,6 +26,8 @@ from certmongerd.core.effects import (
 from certmongerd.core.errors import KeyMissing, KeyStoreError
 from certmongerd.core.events import (
     CaCertsSaved,
+    CertAbsent,
+    CertRead,
     CertSaved,
     CsrBuilt,
     EffectResult,
@@ -45,7 +48,7 @@ from certmongerd.core.model import (
     Request,
     StorageType,
 )
-from certmongerd.keystore.protocol import Generated
+from certmongerd.keystore.protocol import Generated, Saved
 from certmongerd.keystore.store import open_key_store
 from certmongerd.runner import jobs
 from certmongerd.runner.ca_certificates import CaCertificates
@@ -58,6 +61,8 @@ from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
+from certmongerd.runner.registry import FileWork
+from certmongerd.runner.request_worker import Persist
 from certmongerd.runner.submission import Submissions
 from certmongerd.runner.work_pool import Interrupted
 
@@ -94,16 +99,25 @@ class Actions:
     _foreseen: dict[Nickname, tuple[_Foreseen, ...]] = field(default_factory=dict)
     """What the last effect of a request has found out, for those that come next."""
 
-    async def perform(self, request: Request, effect: Effect) -> EffectResult:
-        """Do *effect*; expected failures are results, not exceptions."""
+    def foreseen(self, request: Request, effect: Effect) -> EffectResult | None:
+        """The result of *effect* where nothing is left to do for it."""
         if effect == SaveCaCerts() and request.ca_certs == CaCertLocations():
             return CaCertsSaved()  # nothing changes: what is foreseen is so still
         foreseen = self._foreseen.pop(request.id, ())
         if foreseen and foreseen[0].effect == effect and foreseen[0].inputs == self._inputs(request, effect):
             self._foresee(request, *foreseen[1:])
             return foreseen[0].result
+        return None
+
+    def stores_request(self, request: Request, effect: Effect) -> bool:
+        """Whether `perform` stores the request along with *effect*, before it."""
+        kept_in = {request.key_storage.type, request.cert_storage.type}
+        return isinstance(effect, SaveCert) and self.executor.is_quick(kept_in)
+
+    async def perform(self, request: Request, effect: Effect, persist: Persist) -> EffectResult:
+        """Do *effect*; expected failures are results, not exceptions. Raises StateStoreError if it stores the request."""
         try:
-            return await self._perform(request, effect)
+            return await self._perform(request, effect, persist)
         except KeyMissing:
             return KeyAbsent()
         except KeyStoreError as error:
@@ -133,7 +147,7 @@ class Actions:
             host_name=self.host_name,
         )
 
-    async def _perform(self, request: Request, effect: Effect) -> EffectResult:
+    async def _perform(self, request: Request, effect: Effect, persist: Persist) -> EffectResult:
         match effect:
             case ReadKey():
                 return await self._read_key(request, effect)
@@ -152,7 +166,7 @@ class Actions:
             case RunPreSave():
                 return await self._run_hook(request, request.pre_save, HookMoment.PRE_SAVE)
             case SaveCert():
-                return await self._save_cert(request)
+                return await self._save_cert(request, persist)
             case SaveCaCerts():
                 return await self._save_ca_certs(request)
             case RunPostSave():
@@ -176,11 +190,29 @@ class Actions:
                 request.signing_key.pubkey_info,
                 request.cert_storage if foresees else None,
             )
+        self._foresee_certificate(request, cert)
+        return KeyAbsent() if facts is None else key_read(facts)
+
+    def _foresee_certificate(self, request: Request, cert: CertRead | CertAbsent | None) -> None:
         if cert is not None:
             self._foresee(request, _Foreseen(ReadCert(), cert, (request.cert_storage,)))
-        if facts is None:
-            return KeyAbsent()
-        return key_read(facts)
+
+    async def store_new(self, request: Request, store: FileWork) -> None:
+        """Store a new request by *store*, and foresee what the first look at files finds. Raises StateStoreError."""
+        storage, cert_storage = request.key_storage, request.cert_storage
+        if storage.type is not StorageType.FILE or not jobs.is_foreseeable(cert_storage):
+            await self.executor.file_work(store)
+            return
+        async with self.locks.holding([storage.location, cert_storage.location]):
+            found = await self.executor.file_work(jobs.store_and_look, store, storage, cert_storage)
+        if found is None:
+            return
+        facts, cert = found
+        key = KeyAbsent() if facts is None else key_read(facts)
+        foreseen = [_Foreseen(ReadKey(cert_is_next=True), key, (storage, request.key_next_marker))]
+        if cert is not None:
+            foreseen.append(_Foreseen(ReadCert(), cert, (cert_storage,)))
+        self._foresee(request, *foreseen)
 
     async def _read_cert(self, request: Request) -> EffectResult:
         storage = request.cert_storage
@@ -243,23 +275,30 @@ class Actions:
         async with self.locks.holding([storage.location]):
             return await self.executor.store({storage.type}, jobs.sign_csr, key, wanted)
 
-    async def _save_cert(self, request: Request) -> EffectResult:
-        preserve_as = request.cert_facts.serial if request.key_preserve else ""
+    async def _save_cert(self, request: Request, persist: Persist) -> EffectResult:
         kept_in = {request.key_storage.type, request.cert_storage.type}
+        save = partial(
+            jobs.save,
+            request.cert,
+            request.cert_storage,
+            request.key_storage,
+            marker=request.key_next_marker,
+            preserve_as=request.cert_facts.serial if request.key_preserve else "",
+            known_spki=request.key.pubkey_info,
+            user=request.nss_user,
+        )
+        done: list[tuple[Saved, CertRead | CertAbsent | None]] = []
+
+        async def save_after(store: FileWork) -> None:
+            done.append(await self.executor.store(kept_in, jobs.in_turn, store, save))
+
         async with self.locks.holding([request.key_storage.location, request.cert_storage.location]):
-            saved, cert = await self.executor.store(
-                kept_in,
-                jobs.save,
-                request.cert,
-                request.cert_storage,
-                request.key_storage,
-                marker=request.key_next_marker,
-                preserve_as=preserve_as,
-                known_spki=request.key.pubkey_info,
-                user=request.nss_user,
-            )
-        if cert is not None:
-            self._foresee(request, _Foreseen(ReadCert(), cert, (request.cert_storage,)))
+            if self.stores_request(request, SaveCert()):
+                await persist(save_after)
+            if not done:  # the request is on disk already
+                done.append(await self.executor.store(kept_in, save))
+        ((saved, cert),) = done
+        self._foresee_certificate(request, cert)
         return CertSaved(key_swapped=saved.key_swapped, token=saved.token)
 
     async def _save_ca_certs(self, request: Request) -> EffectResult:

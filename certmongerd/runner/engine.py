@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from certmongerd.busapi.service import ChangeListener, RequestCommand, ScepQuery
@@ -21,7 +22,7 @@ from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk, way_in
 from certmongerd.runner.history import HistoryKeeper
-from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
+from certmongerd.runner.registry import CaEntry, FileWork, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
@@ -47,6 +48,8 @@ class Engine:
     submissions: Submissions
     discard_candidate: Callable[[Request], Awaitable[None]]
     """Removes the candidate key of a request that nothing is being done for, if there is one."""
+    store_new: Callable[[Request, FileWork], Awaitable[None]]
+    """Stores a new request, along with what else is begun for it. Raises StateStoreError."""
     histories: HistoryKeeper
     simulations: Simulations
     tasks: asyncio.TaskGroup
@@ -119,12 +122,14 @@ class Engine:
         """Register, store and start *request*. Raises StateStoreError; then nothing was added."""
         entry = self.registry.enter_request(request)
         try:
-            await self.registry.persist_request(entry)
+            await self.registry.persist_request(entry, partial(self.store_new, request))
         except BaseException:
             self.registry.leave_request(entry)
             raise
-        if entry.path in self.registry.requests:  # a quick client may have removed it while it was being stored
+        if entry.path in self.registry.requests:
             self.request_workers.start(entry, self.tasks)
+        else:  # a quick client has removed it while it was being stored
+            await self.discard_candidate(request)
         return entry.path
 
     async def change_request(self, path: ObjectPath, change: Callable[[Request], Request], *, restart: bool) -> None:

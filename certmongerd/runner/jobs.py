@@ -4,10 +4,11 @@ It is done by a thread of the daemon, or by a process that works for it (see `wo
 and gives can be pickled, and all of them may be called a second time where nobody knows how the first call ended.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from certmongerd.core.errors import FailureKind, InvalidValue, KeyStoreError, RemoteProtocolError
 from certmongerd.core.events import Answer, CertAbsent, CertRead, CsrBuilt, EffectResult, Impossible, Issued, Unusable
@@ -27,6 +28,8 @@ from certmongerd.pki.reply import EnvelopedReply, parse_issued
 from certmongerd.runner.found import cert_read
 from certmongerd.store.secret_file import secret_file
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _MEBIBYTE: Final = 1 << 20
 
 
@@ -36,6 +39,22 @@ def read_key(
     """Read the key, and foresee the certificate where *cert_storage* says where it is. Raises KeyStoreError."""
     facts = open_key_store(storage.type).read_key(storage, marker, known_spki=known_spki)
     return facts, _foresee_certificate(cert_storage)
+
+
+def store_and_look(
+    store: Callable[[], None], storage: KeyStorage, cert_storage: CertStorage
+) -> tuple[KeyFacts | None, CertRead | CertAbsent | None] | None:
+    """Call *store*, which raises StateStoreError, then `read_key`; None where that fails: the next time, it says why."""
+    store()
+    with suppress(KeyStoreError):
+        return read_key(storage, "", b"", cert_storage)
+    return None
+
+
+def in_turn(first: Callable[[], None], then: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call *first*, and *then* if it raised nothing. Raises what they raise."""
+    first()
+    return then(*args, **kwargs)
 
 
 def save(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,32 +28,39 @@ from certmongerd.runner.marker import new_marker
 _log = logging.getLogger(__name__)
 
 
+FileWork = Callable[[], None]
+"""Writes one state file, and blocks; it can be pickled, and called a second time where nobody knows how the first time
+ended. Raises StateStoreError."""
+CarryOut = Callable[[FileWork], Awaitable[None]]
+"""Has it done. Raises what it raises."""
+
+
 class StateFiles(Protocol):
-    """Where requests and CAs are kept; calls block and raise StateStoreError."""
+    """Where requests and CAs are kept. Raises StateStoreError."""
 
     def next_request_name(self, now: datetime) -> str:
-        """The name of a new request's file; does not block."""
+        """The name of a new request's file."""
 
-    def create_request(self, name: str, request: Request) -> None:
-        """Store a new request. Raises NameTaken."""
+    def creating_request(self, name: str, request: Request) -> FileWork:
+        """What stores a new request; it raises NameTaken."""
 
-    def save_request(self, name: str, request: Request) -> None:
-        """Replace the file."""
+    def saving_request(self, name: str, request: Request) -> FileWork:
+        """What replaces the file."""
 
     def delete_request(self, name: str) -> None:
-        """Delete the file."""
+        """Delete the file; blocks."""
 
     def next_ca_name(self, now: datetime) -> str:
-        """The name of a new CA's file; does not block."""
+        """The name of a new CA's file."""
 
-    def create_ca(self, name: str, ca: Ca) -> None:
-        """Store a new CA. Raises NameTaken."""
+    def creating_ca(self, name: str, ca: Ca) -> FileWork:
+        """What stores a new CA; it raises NameTaken."""
 
-    def save_ca(self, name: str, ca: Ca) -> None:
-        """Replace the file."""
+    def saving_ca(self, name: str, ca: Ca) -> FileWork:
+        """What replaces the file."""
 
     def delete_ca(self, name: str) -> None:
-        """Delete the file."""
+        """Delete the file; blocks."""
 
 
 _IDLE: Final = Idle()
@@ -68,7 +75,7 @@ class RequestEntry:
     file_name: str = ""
     """Empty until it was stored for the first time."""
     stored: Request | None = None
-    """What is on disk."""
+    """What is on disk; None before the first time, and while or after that is uncertain."""
     action: Action = _IDLE
     generation: int = 0
     """Counts actions, so that the result of a replaced one is not mistaken for the present one's."""
@@ -239,8 +246,11 @@ class Registry:
         """Inside, nobody else writes or removes the file of *entry*."""
         return self._saving.holding([entry.path])
 
-    async def persist_request(self, entry: RequestEntry) -> None:
-        """Bring the disk up to date with *entry*. Raises StateStoreError."""
+    async def persist_request(self, entry: RequestEntry, carry_out: CarryOut | None = None) -> None:
+        """Bring the disk up to date with *entry*, if it is not; *carry_out* may do more along with it.
+
+        Raises StateStoreError.
+        """
         if not self._saving.is_taken(entry.path) and entry.stored == durable_image(entry.request):
             return  # with the lock taken, something else may be on its way to the disk
         async with self.saving(entry):
@@ -248,18 +258,30 @@ class Registry:
             if entry.stored == image or entry.path not in self.requests:
                 # Removed while this waited: a file written now would bring the request back.
                 return
+            carry_out = carry_out or self._write
+            entry.stored = None  # nobody knows, should this be cancelled
             if entry.file_name:
-                await self.executor.file_work(self.files.save_request, entry.file_name, image)
+                await carry_out(self.files.saving_request(entry.file_name, image))
             else:
-                entry.file_name = await self._create(self.files.next_request_name, self.files.create_request, image)
+                creating = self.files.creating_request
+                entry.file_name = await self._create(self.files.next_request_name, creating, image, carry_out)
             entry.stored = image
 
-    async def _create(self, next_name: Callable[[datetime], str], create: Callable[[str, _V], None], image: _V) -> str:
+    async def _write(self, work: FileWork) -> None:
+        await self.executor.file_work(work)
+
+    async def _create(
+        self,
+        next_name: Callable[[datetime], str],
+        creating: Callable[[str, _V], FileWork],
+        image: _V,
+        carry_out: CarryOut,
+    ) -> str:
         """Write a new state file; its name."""
         while True:
             name = next_name(self.clock.now())
             with suppress(NameTaken):  # by a file of the same second, from before the daemon was started
-                await self.executor.file_work(create, name, image)
+                await carry_out(creating(name, image))
                 return name
 
     async def persist_ca(self, entry: CaEntry) -> None:
@@ -269,7 +291,9 @@ class Registry:
             if entry.stored == image or entry.path not in self.cas:
                 return
             if entry.file_name:
-                await self.executor.file_work(self.files.save_ca, entry.file_name, image)
+                await self._write(self.files.saving_ca(entry.file_name, image))
             else:
-                entry.file_name = await self._create(self.files.next_ca_name, self.files.create_ca, image)
+                entry.file_name = await self._create(
+                    self.files.next_ca_name, self.files.creating_ca, image, self._write
+                )
             entry.stored = image

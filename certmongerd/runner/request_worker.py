@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
 from certmongerd.core.states import State
 from certmongerd.log_fields import set_log_fields
-from certmongerd.runner.registry import Registry, RequestEntry
+from certmongerd.runner.registry import CarryOut, Registry, RequestEntry
 
 _log = logging.getLogger(__name__)
 
@@ -39,11 +39,24 @@ _SAVING: Final = frozenset(
 )
 
 
+Persist = Callable[[CarryOut], Awaitable[None]]
+"""Has what brings the disk up to date with a request carried out, if there is something. Raises StateStoreError."""
+
+
 class Performer(Protocol):
     """Carries effects out."""
 
-    async def perform(self, request: Request, effect: Effect) -> EffectResult:
-        """Do *effect* for *request*. Cancelling it stops the work, leaving nothing half done."""
+    def foreseen(self, request: Request, effect: Effect) -> EffectResult | None:
+        """The result of *effect* where nothing is left to do for it."""
+
+    def stores_request(self, request: Request, effect: Effect) -> bool:
+        """Whether `perform` brings the disk up to date with the request before it does *effect*."""
+
+    async def perform(self, request: Request, effect: Effect, persist: Persist) -> EffectResult:
+        """Do *effect* for *request*. Cancelling it stops the work, leaving nothing half done.
+
+        Raises StateStoreError where the request is stored along with it, by *persist*: then *effect* was not done.
+        """
 
 
 class Chronicler(Protocol):
@@ -181,26 +194,38 @@ class RequestWorkers:
 
     async def _act(self, entry: RequestEntry, generation: int) -> bool:
         """Carry out the present action; whether nothing is left to do until the alarm rings or somebody comes."""
-        action = entry.action
         try:
-            if _must_be_on_disk(entry):
+            if _must_be_on_disk(entry) and not self._is_stored_along(entry):
                 await self._registry.persist_request(entry)
+            if entry.generation != generation:
+                return False
+            return await self._act_now(entry, generation)
         except StateStoreError as error:
             # What is not on disk is not acted upon: after a crash it would be unknown.
             _log.error('Request "%s" waits: %s', entry.request.id, error)
             if entry.generation == generation:
                 self._set_alarm(entry, _STORE_RETRY, partial(self._set_to_work, entry))
             return entry.generation == generation
-        if entry.generation != generation:
-            return False
-        match action:
+
+    def _is_stored_along(self, entry: RequestEntry) -> bool:
+        action = entry.action
+        return not isinstance(action, Idle | Wait | Again) and self._performer.stores_request(entry.request, action)
+
+    async def _act_now(self, entry: RequestEntry, generation: int) -> bool:
+        match entry.action:
             case Idle() | Again():
                 return True
             case Wait(delay):
                 self._set_alarm(entry, delay, partial(self._on_time, entry))
                 return True
-            case _:
-                await self._carry_out(entry, action, generation)
+            case effect:
+                result = None
+                if entry.holds_hooks or not self._needs_hooks(entry):
+                    result = self._performer.foreseen(entry.request, effect)
+                if result is not None:
+                    self.deliver(entry, result)
+                else:
+                    await self._carry_out(entry, effect, generation)
                 return False
 
     def _set_alarm(self, entry: RequestEntry, delay: timedelta, ring: Callable[[], None]) -> None:
@@ -234,8 +259,14 @@ class RequestWorkers:
         if self._needs_hooks(entry) and not entry.holds_hooks:
             await self._hooks.acquire()
             entry.holds_hooks = True
+            result = self._performer.foreseen(entry.request, effect)
+            if result is not None:
+                return result
         try:
-            return await self._performer.perform(entry.request, effect)
+            persist = partial(self._registry.persist_request, entry)
+            return await self._performer.perform(entry.request, effect, persist)
+        except StateStoreError:
+            raise
         except Exception:
             _log.exception('Request "%s": %s failed', entry.request.id, type(effect).__name__)
             return Failed(FailureKind.OTHER, f"{type(effect).__name__} failed; the daemon's log has the details.")

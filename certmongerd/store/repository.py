@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -33,6 +34,9 @@ MAXIMUM_SIZE: Final = 16 << 20
 _ENTRY_NAME: Final = re.compile(r"[0-9]{14}(-[0-9]{1,4})?")
 
 E = TypeVar("E", Request, Ca)
+
+FileWork = Callable[[], None]
+"""Writes one file, and blocks; it can be pickled, and called a second time. Raises StateStoreError."""
 
 _Reader = Callable[[Iterable[Record]], tuple[E, tuple[str, ...]]]
 _Writer = Callable[[E], list[Record]]
@@ -170,34 +174,13 @@ class Shelf(Generic[E]):
         self._given = (second, number)
         return name
 
-    def create(self, name: str, entry: E) -> None:
-        """Write a new entry; a second time where that was interrupted. Raises NameTaken."""
-        data = self._render(entry)
-        path = self.path(name)
-        try:
-            if not os.path.lexists(path):
-                create_durably(path, data, temporary_name=name + TEMPORARY_SUFFIX)
-                return
-        except FileExistsError:
-            pass
-        except OSError as exc:
-            raise self._failure(name, "created", exc) from exc
-        if self._content_of(name) != data:
-            raise NameTaken(str(path), "cannot be created: it is there already")
+    def creating(self, name: str, entry: E) -> FileWork:
+        """What writes a new entry; a second time where that was interrupted. It raises NameTaken."""
+        return partial(_create, str(self.path(name)), self._render(entry))
 
-    def _content_of(self, name: str) -> bytes | None:
-        try:
-            return _content(self.path(name))
-        except (OSError, InvalidValue):
-            return None
-
-    def save(self, name: str, entry: E) -> None:
-        """Replace the file called *name*; a crash leaves the old or the new content."""
-        data = self._render(entry)
-        try:
-            write_durably(self.path(name), data, temporary_name=name + TEMPORARY_SUFFIX)
-        except OSError as exc:
-            raise self._failure(name, "written", exc) from exc
+    def saving(self, name: str, entry: E) -> FileWork:
+        """What replaces the file called *name*; a crash leaves the old or the new content."""
+        return partial(_save, str(self.path(name)), self._render(entry))
 
     def delete(self, name: str) -> None:
         """Remove the file called *name*; one that is gone already is fine."""
@@ -207,7 +190,7 @@ class Shelf(Generic[E]):
             if not self.directory.is_dir():
                 raise StateStoreError(str(self.directory), "the directory is missing") from None
         except OSError as exc:
-            raise self._failure(name, "removed", exc) from exc
+            raise _failure(str(self.path(name)), "removed", exc) from exc
 
     def _render(self, entry: E) -> bytes:
         try:
@@ -218,13 +201,45 @@ class Shelf(Generic[E]):
     def _is_taken(self, name: str) -> bool:
         return os.path.lexists(self.path(name))
 
-    def _failure(self, name: str, action: str, exc: OSError) -> StateStoreError:
-        if isinstance(exc, FileNotFoundError) and not self.directory.is_dir():
-            return StateStoreError(str(self.path(name)), f"cannot be {action}: the directory is missing")
-        return StateStoreError(str(self.path(name)), f"cannot be {action}: {exc.strerror}")
+
+def _create(path: str, data: bytes) -> None:
+    try:
+        if not os.path.lexists(path):
+            create_durably(path, data, temporary_name=_temporary_name(path))
+            return
+    except FileExistsError:
+        pass
+    except OSError as exc:
+        raise _failure(path, "created", exc) from exc
+    if _content_if_any(path) != data:
+        raise NameTaken(path, "cannot be created: it is there already")
 
 
-def _content(path: Path) -> bytes:
+def _save(path: str, data: bytes) -> None:
+    try:
+        write_durably(path, data, temporary_name=_temporary_name(path))
+    except OSError as exc:
+        raise _failure(path, "written", exc) from exc
+
+
+def _temporary_name(path: str) -> str:
+    return os.path.basename(path) + TEMPORARY_SUFFIX
+
+
+def _failure(path: str, action: str, exc: OSError) -> StateStoreError:
+    if isinstance(exc, FileNotFoundError) and not os.path.isdir(os.path.dirname(path)):
+        return StateStoreError(path, f"cannot be {action}: the directory is missing")
+    return StateStoreError(path, f"cannot be {action}: {exc.strerror}")
+
+
+def _content_if_any(path: str) -> bytes | None:
+    try:
+        return _content(path)
+    except (OSError, InvalidValue):
+        return None
+
+
+def _content(path: Path | str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not stop the daemon
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -253,10 +268,6 @@ class Repository:
         self._cas: Final = Shelf(cas_dir, read_ca, write_ca)
         self.histories: Final = RequestHistories(requests_dir)
 
-    def __reduce__(self) -> tuple[type["Repository"], tuple[Path, Path]]:
-        """In another process the directories are the same; entries are only created by one."""
-        return Repository, (self._requests.directory, self._cas.directory)
-
     def prepare(self) -> None:
         """Create the directories and tidy up after a crash; call it with the instance lock held."""
         self._requests.prepare()
@@ -280,13 +291,13 @@ class Repository:
         """The name of a new request's file. Does not look at the disk."""
         return self._requests.next_name(now)
 
-    def create_request(self, name: str, request: Request) -> None:
-        """Store a new request. Raises NameTaken."""
-        self._requests.create(name, request)
+    def creating_request(self, name: str, request: Request) -> FileWork:
+        """What stores a new request; it raises NameTaken."""
+        return self._requests.creating(name, request)
 
-    def save_request(self, name: str, request: Request) -> None:
-        """Store a request that has a file already."""
-        self._requests.save(name, request)
+    def saving_request(self, name: str, request: Request) -> FileWork:
+        """What stores a request that has a file already."""
+        return self._requests.saving(name, request)
 
     def delete_request(self, name: str) -> None:
         """Forget a request, and its history."""
@@ -301,13 +312,13 @@ class Repository:
         """The name of a new CA's file. Does not look at the disk."""
         return self._cas.next_name(now)
 
-    def create_ca(self, name: str, ca: Ca) -> None:
-        """Store a new CA. Raises NameTaken."""
-        self._cas.create(name, ca)
+    def creating_ca(self, name: str, ca: Ca) -> FileWork:
+        """What stores a new CA; it raises NameTaken."""
+        return self._cas.creating(name, ca)
 
-    def save_ca(self, name: str, ca: Ca) -> None:
-        """Store a CA that has a file already."""
-        self._cas.save(name, ca)
+    def saving_ca(self, name: str, ca: Ca) -> FileWork:
+        """What stores a CA that has a file already."""
+        return self._cas.saving(name, ca)
 
     def delete_ca(self, name: str) -> None:
         """Forget a CA."""

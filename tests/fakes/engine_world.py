@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from certmongerd.core.effects import Effect
 from certmongerd.core.errors import StateStoreError
@@ -12,7 +13,8 @@ from certmongerd.core.events import EffectResult
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Ca, Request
 from certmongerd.runner.clock import Alarm
-from certmongerd.runner.registry import RequestEntry
+from certmongerd.runner.registry import FileWork, RequestEntry
+from certmongerd.runner.request_worker import Persist
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -48,8 +50,11 @@ class MemoryFiles:
     def next_request_name(self, now: datetime) -> str:
         return f"{now:%Y%m%d%H%M%S}-{next(self.numbers)}"
 
-    def create_request(self, name: str, request: Request) -> None:
-        self.save_request(name, request)
+    def creating_request(self, name: str, request: Request) -> FileWork:
+        return self.saving_request(name, request)
+
+    def saving_request(self, name: str, request: Request) -> FileWork:
+        return partial(self.save_request, name, request)
 
     def save_request(self, name: str, request: Request) -> None:
         if self.is_full:
@@ -62,10 +67,10 @@ class MemoryFiles:
     def next_ca_name(self, now: datetime) -> str:
         raise NotImplementedError
 
-    def create_ca(self, name: str, ca: Ca) -> None:
+    def creating_ca(self, name: str, ca: Ca) -> FileWork:
         raise NotImplementedError
 
-    def save_ca(self, name: str, ca: Ca) -> None:
+    def saving_ca(self, name: str, ca: Ca) -> FileWork:
         raise NotImplementedError
 
     def delete_ca(self, name: str) -> None:
@@ -79,7 +84,16 @@ class ScriptedPerformer:
     answer: Callable[[Request, Effect], Awaitable[EffectResult]]
     asked: list[tuple[str, Effect]] = field(default_factory=list)
 
-    async def perform(self, request: Request, effect: Effect) -> EffectResult:
+    def foreseen(self, request: Request, effect: Effect) -> EffectResult | None:
+        del request, effect
+        return None
+
+    def stores_request(self, request: Request, effect: Effect) -> bool:
+        del request, effect
+        return False
+
+    async def perform(self, request: Request, effect: Effect, persist: Persist) -> EffectResult:
+        del persist
         self.asked.append((request.id, effect))
         return await self.answer(request, effect)
 

@@ -70,9 +70,9 @@ def test_recorded_requests_that_we_rewrote_are_listed_by_certmonger(certmonger: 
     repository = repository_of(certmonger)
     loaded = repository.load()
     for request in loaded.requests:
-        repository.save_request(request.name, request.value)
+        repository.saving_request(request.name, request.value)()
     for ca in loaded.cas:
-        repository.save_ca(ca.name, ca.value)
+        repository.saving_ca(ca.name, ca.value)()
     certmonger.start()
 
     assert sorted(certmonger.listed()) == sorted(request.value.id for request in loaded.requests)

@@ -107,7 +107,8 @@ def test_entries_created_at_once_by_many_threads_are_all_kept(repository: Reposi
     wanted = [f"request {number}" for number in range(40)]
     with ThreadPoolExecutor(8) as threads:
         created = [repository.next_request_name(NOW) for _ in wanted]
-        list(threads.map(repository.create_request, created, map(request, wanted)))
+        works = [repository.creating_request(name, request(nickname)) for name, nickname in zip(created, wanted, strict=False)]
+        list(threads.map(lambda work: work(), works))
 
     loaded = {stored.name: stored.value.id for stored in repository.load().requests}
     assert loaded == dict(zip(created, wanted, strict=True))
@@ -122,7 +123,7 @@ def test_when_all_names_of_a_second_are_taken_the_error_says_so(repository: Repo
 
 def test_a_saved_request_replaces_the_file(repository: Repository, tmp_path: Path) -> None:
     name = create_request(repository, request(), NOW)
-    repository.save_request(name, replace(request(), ca_error="no"))
+    repository.saving_request(name, replace(request(), ca_error="no"))()
 
     assert [stored.value.ca_error for stored in repository.load().requests] == ["no"]
     assert names(tmp_path / "requests") == [name]
@@ -138,7 +139,7 @@ def test_a_deleted_request_is_gone_and_deleting_it_again_is_harmless(repository:
 
 def test_cas_have_a_directory_of_their_own(repository: Repository) -> None:
     name = create_ca(repository, Ca(id=CaName("x")), NOW)
-    repository.save_ca(name, Ca(id=CaName("x"), is_default=True))
+    repository.saving_ca(name, Ca(id=CaName("x"), is_default=True))()
 
     assert [(stored.name, stored.value.is_default) for stored in repository.load().cas] == [(NAME, True)]
     repository.delete_ca(name)
@@ -274,7 +275,7 @@ def test_a_missing_directory_is_named(repository: Repository, tmp_path: Path) ->
     shutil.rmtree(tmp_path / "requests")
 
     with pytest.raises(StateStoreError, match="cannot be written: the directory is missing"):
-        repository.save_request(name, request())
+        repository.saving_request(name, request())()
     with pytest.raises(StateStoreError, match="cannot be created: the directory is missing"):
         create_request(repository, request(), NOW)
     with pytest.raises(StateStoreError, match="the directory is missing"):
@@ -299,7 +300,7 @@ def test_what_the_file_system_refuses_is_reported_with_path_and_reason(
         patches.setattr(os, "write", refused)
         patches.setattr(os, "unlink", refused)
         for action in (
-            lambda: repository.save_request(name, replace(request(), ca_error="x")),
+            repository.saving_request(name, replace(request(), ca_error="x")),
             lambda: create_request(repository, request(), NOW),
             lambda: repository.delete_request(name),
         ):
@@ -313,7 +314,7 @@ def test_what_the_file_system_refuses_is_reported_with_path_and_reason(
 def test_a_value_that_cannot_be_written_is_reported_and_the_file_kept(repository: Repository) -> None:
     name = create_request(repository, request(), NOW)
     with pytest.raises(StateStoreError, match="ca_error"):
-        repository.save_request(name, replace(request(), ca_error="\0"))
+        repository.saving_request(name, replace(request(), ca_error="\0"))()
 
     assert ids(repository) == ["one"]
 
