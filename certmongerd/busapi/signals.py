@@ -20,7 +20,7 @@ from certmongerd.busapi.marshal import (
 from certmongerd.busapi.request import REQUEST
 from certmongerd.busapi.service import Service
 from certmongerd.busapi.table import Changes, Interface, M
-from certmongerd.busapi.transport import MessageKind, WireMessage, encode
+from certmongerd.busapi.transport import MessageKind, WireMessage, encode, encode_signal
 from certmongerd.core.evolve import differing
 from certmongerd.core.ids import CaName, ObjectPath
 from certmongerd.core.model import Ca, Request
@@ -148,7 +148,7 @@ class ChangeSignals:
         interface: Interface[M],
         old: M,
         new: M,
-        fields: Collection[str],
+        fields: tuple[str, ...],
         named: Collection[str] = (),
     ) -> None:
         changes: Changes | None = interface.changes(old, new, fields, self._service, named=named)
@@ -157,7 +157,7 @@ class ChangeSignals:
             body = (_frequent_body if is_frequent else _body)(
                 interface, tuple(changes.changed.items()), changes.invalidated
             )
-            self._emit(path, PROPERTIES_INTERFACE, "PropertiesChanged", CHANGES, (body,))
+            self._send(encode_signal(path, PROPERTIES_INTERFACE, "PropertiesChanged", CHANGES, body))
 
     def _added(self, path: ObjectPath, own: tuple[Interface[M], ...], value: M) -> None:
         if not self._sinks:
@@ -166,7 +166,7 @@ class ChangeSignals:
         for each in own:
             interfaces[each.name] = partial(each.marshal_properties, value=value, service=self._service)
         body = marshal_added_object(path, interfaces)
-        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesAdded", ADDED_OBJECT, (body,))
+        self._send(encode_signal(ROOT_PATH, OBJECT_MANAGER_INTERFACE, "InterfacesAdded", ADDED_OBJECT, body))
 
     def _removed(self, path: ObjectPath, names: tuple[str, ...]) -> None:
         self._named.pop(path, None)
@@ -176,17 +176,21 @@ class ChangeSignals:
     def _emit(self, path: ObjectPath, interface: str, member: str, signature: str, body: tuple[object, ...]) -> None:
         if not self._sinks:
             return
-        encoded = encode(
-            WireMessage(
-                kind=MessageKind.SIGNAL,
-                serial=1,
-                path=path,
-                interface=interface,
-                member=member,
-                signature=signature,
-                body=body,
-                no_reply_expected=True,
+        self._send(
+            encode(
+                WireMessage(
+                    kind=MessageKind.SIGNAL,
+                    serial=1,
+                    path=path,
+                    interface=interface,
+                    member=member,
+                    signature=signature,
+                    body=body,
+                    no_reply_expected=True,
+                )
             )
         )
+
+    def _send(self, encoded: bytes) -> None:
         for sink in tuple(self._sinks):
             sink.emit(encoded)

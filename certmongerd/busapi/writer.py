@@ -8,6 +8,8 @@ ROOM_BYTES: Final = 1024 * 1024
 """Replies wait while more than this is queued."""
 MAX_SIGNAL_BACKLOG_BYTES: Final = 16 * 1024 * 1024
 """Signals are refused while more than this is queued."""
+SIGNALS_WITHIN_S: Final = 0.002
+"""Signals wait so long for others, or for a reply: each write wakes the bus."""
 _BATCH_BYTES: Final = 256 * 1024
 
 
@@ -24,24 +26,36 @@ class OutgoingQueue:
         self._empty = asyncio.Event()
         self._empty.set()
         self._is_abandoned = False
+        self._offered: asyncio.TimerHandle | None = None
 
     def put(self, data: bytes) -> None:
         """Queue *data* whatever the queue's length; whoever sends replies awaits `room` first."""
         if self._is_abandoned:
             return
+        self._append(data)
+        self._filled.set()
+
+    def offer(self, data: bytes) -> bool:
+        """Queue *data*, which has a little time, unless too much is waiting already; says whether it was queued."""
+        if self._queued_bytes > MAX_SIGNAL_BACKLOG_BYTES:
+            return False
+        if not self._is_abandoned:
+            self._append(data)
+            if self._offered is None:
+                self._offered = asyncio.get_running_loop().call_later(SIGNALS_WITHIN_S, self._write_offered)
+        return True
+
+    def _write_offered(self) -> None:
+        self._offered = None
+        if self._queue:
+            self._filled.set()
+
+    def _append(self, data: bytes) -> None:
         self._queue.append(data)
         self._queued_bytes += len(data)
-        self._filled.set()
         self._empty.clear()
         if self._queued_bytes > ROOM_BYTES:
             self._has_room.clear()
-
-    def offer(self, data: bytes) -> bool:
-        """Queue *data* unless too much is waiting already; says whether it was queued."""
-        if self._queued_bytes > MAX_SIGNAL_BACKLOG_BYTES:
-            return False
-        self.put(data)
-        return True
 
     async def room(self) -> None:
         """Wait until the queue is short enough for another reply."""

@@ -10,7 +10,8 @@ import copyreg
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 _V = TypeVar("_V")
@@ -32,11 +33,12 @@ else:
         return copy
 
 
-def differing(old: _V, new: _V) -> list[str]:
+def differing(old: _V, new: _V) -> tuple[str, ...]:
     """Names of the fields of *old* and *new*, of one dataclass with several, that are not the same object."""
     cls: type = type(old)
     names, values = _fields_of(cls)
-    return [name for name, before, after in zip(names, values(old), values(new), strict=True) if before is not after]
+    before, after = values(old), values(new)
+    return tuple(compress(names, map(is_not, before, after)))
 
 
 @cache

@@ -1,7 +1,8 @@
 """Just enough DER (X.690) to write signing requests and to look into certificates that stricter parsers refuse."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 BOOLEAN = 0x01
 INTEGER = 0x02
@@ -32,8 +33,7 @@ class DerError(ValueError):
     """The bytes are not the DER that was expected; stays inside this package."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Element:
+class Element(NamedTuple):
     """One tag-length-value."""
 
     tag: int
@@ -91,7 +91,7 @@ def _element_at(data: bytes, offset: int) -> Element:
     if len(data) - start < length:
         raise DerError("truncated content")
     end = start + length
-    return Element(tag=tag, content=data[start:end], encoded=data[offset:end])
+    return Element(tag, data[start:end], data[offset:end])
 
 
 def encode(tag: int, *parts: bytes) -> bytes:
@@ -155,6 +155,7 @@ def read_bits(element: Element) -> str:
     return text[: len(text) - element.content[0]].rstrip("0")
 
 
+@lru_cache(maxsize=256)  # nearly all of them are the same few
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER; `DerError` for text that is not a dotted number within the rules of X.660."""
     words = dotted.split(".")
@@ -178,6 +179,11 @@ def read_oid(element: Element) -> str:
     content = element.content
     if element.tag != OBJECT_IDENTIFIER or not 0 < len(content) <= _LONGEST_OID or content[-1] & 0x80:
         raise DerError("not an object identifier")
+    return _dotted(content)
+
+
+@lru_cache(maxsize=256)
+def _dotted(content: bytes) -> str:
     arcs: list[int] = []
     value = 0
     for octet in content:

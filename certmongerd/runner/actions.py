@@ -115,7 +115,7 @@ class Actions:
         return isinstance(effect, SaveCert) and self.executor.is_quick(kept_in)
 
     async def perform(self, request: Request, effect: Effect, persist: Persist) -> EffectResult:
-        """Do *effect*; expected failures are results, not exceptions. Raises StateStoreError if it stores the request."""
+        """Do *effect*; its expected failures are results. Raises StateStoreError where the request cannot be stored."""
         try:
             return await self._perform(request, effect, persist)
         except KeyMissing:

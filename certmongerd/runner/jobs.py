@@ -44,7 +44,7 @@ def read_key(
 def store_and_look(
     store: Callable[[], None], storage: KeyStorage, cert_storage: CertStorage
 ) -> tuple[KeyFacts | None, CertRead | CertAbsent | None] | None:
-    """Call *store*, which raises StateStoreError, then `read_key`; None where that fails: the next time, it says why."""
+    """Call *store*, which raises StateStoreError, then `read_key`; None where that fails: next time it says why."""
     store()
     with suppress(KeyStoreError):
         return read_key(storage, "", b"", cert_storage)

@@ -107,7 +107,8 @@ def test_entries_created_at_once_by_many_threads_are_all_kept(repository: Reposi
     wanted = [f"request {number}" for number in range(40)]
     with ThreadPoolExecutor(8) as threads:
         created = [repository.next_request_name(NOW) for _ in wanted]
-        works = [repository.creating_request(name, request(nickname)) for name, nickname in zip(created, wanted, strict=False)]
+        pairs = zip(created, wanted, strict=True)
+        works = [repository.creating_request(name, request(nickname)) for name, nickname in pairs]
         list(threads.map(lambda work: work(), works))
 
     loaded = {stored.name: stored.value.id for stored in repository.load().requests}
