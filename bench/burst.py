@@ -11,7 +11,6 @@ being written, and then refuses a request: those are submitted again, and counte
 import argparse
 import json
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from typing import Final
 from machine import machine, version_of
 from pipeline import Call, CallFailed, Pipeline
 from processes import cpu_seconds, peak_memory_mib, process_cpu_seconds
-from rig import MeasurementFailed, Rig, helper_directories, programs, started
+from rig import MeasurementFailed, Rig, helper_directories, new_folder, programs, started
 from scep_ca import CHALLENGE, scepserver
 
 from certmongerd.api import (
@@ -181,10 +180,8 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
 def run_burst(daemon: str, burst: Burst) -> dict[str, float]:
     """One run with a daemon of its own. Raises MeasurementFailed."""
     with (
-        tempfile.TemporaryDirectory(prefix="burst-") as root,
-        tempfile.TemporaryDirectory(prefix="burst-ca-") as ca_root,
-        scepserver(Path(ca_root)) if burst.ca == SCEP else nullcontext("") as scep_url,
-        started(daemon, transport=burst.transport, root=Path(root)) as rig,
+        scepserver(new_folder("burst-ca-")) if burst.ca == SCEP else nullcontext("") as scep_url,
+        started(daemon, transport=burst.transport, root=new_folder("burst-")) as rig,
     ):
         return _measure(rig, burst, scep_url)
 

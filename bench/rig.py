@@ -1,14 +1,17 @@
 """A daemon of one's own for measurements: private bus or socket, own directories, nothing of the host is touched."""
 
+import atexit
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from certmongerd.installation import helper_directory
@@ -51,6 +54,22 @@ class Rig:
     is_bus: bool
     """Whether a bus is behind the address, not the daemon itself."""
     state: Path
+
+
+def new_folder(prefix: str) -> Path:
+    """An empty folder for one run. It is removed when this program ends.
+
+    Not earlier, because the next run would have to pay for it: where ext4 has no journal, making a file means passing
+    over all that were deleted in the last minutes, one by one.
+    """
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=_folders()))
+
+
+@cache
+def _folders() -> str:
+    folder = tempfile.mkdtemp(prefix="bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def programs() -> dict[str, str]:

@@ -7,7 +7,6 @@ it, and memory that depends on what differs between certificates is measured rig
 import itertools
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from rig import MeasurementFailed, daemon_environment, programs, started
+from rig import MeasurementFailed, daemon_environment, new_folder, programs, started
 
 from certmongerd.core.ids import Nickname
 from certmongerd.core.model import Request
@@ -39,8 +38,7 @@ Item = tuple[bytes, bytes, bytes]
 
 def make_stock(count: int) -> list[Item]:
     """*count* entries as this project's daemon leaves them when its CA "local" has issued a certificate."""
-    with tempfile.TemporaryDirectory(prefix="stock-") as folder:
-        template = _issue_template(Path(folder))
+    template = _issue_template(new_folder("stock-"))
     keys = [generate_private_key(template.key.gen_type, template.key.gen_size) for _ in range(_keys_for(count))]
     primes = [prime for key in keys if isinstance(key, rsa.RSAPrivateKey) for prime in _primes(key)]
     pairs = list(itertools.islice(itertools.combinations(primes, 2), count))

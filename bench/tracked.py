@@ -10,7 +10,6 @@ import argparse
 import json
 import statistics
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from processes import (
     precise_cpu_seconds,
     wake_ups,
 )
-from rig import MeasurementFailed, daemon_environment, own_bus, programs, running
+from rig import MeasurementFailed, daemon_environment, new_folder, own_bus, programs, running
 from stock import Item, make_stock, nickname, put_stock
 
 from certmongerd.api import (
@@ -82,22 +81,21 @@ class _Subject:
 
 def measure_tracked(daemon: str, stock: list[Item], questions: Questions) -> dict[str, float]:
     """Start *daemon* on the state in *stock* and ask it. Raises MeasurementFailed."""
-    with tempfile.TemporaryDirectory(prefix="tracked-") as folder:
-        root = Path(folder)
-        put_stock(stock, root)
-        with own_bus(root) as address, Pipeline(address, is_bus=True, timeout_s=questions.limit_s) as client:
-            began = time.monotonic()
-            environment = daemon_environment(root, address)
-            with running([programs()[daemon], "-s", "-n"], environment, root / "daemon.log") as process:
-                subject = _Subject(
-                    daemon=daemon,
-                    pid=process.pid,
-                    count=len(stock),
-                    environment=environment,
-                    client=client,
-                    root=root,
-                )
-                return _start(subject, began, questions) | _answers(subject, questions)
+    root = new_folder("tracked-")
+    put_stock(stock, root)
+    with own_bus(root) as address, Pipeline(address, is_bus=True, timeout_s=questions.limit_s) as client:
+        began = time.monotonic()
+        environment = daemon_environment(root, address)
+        with running([programs()[daemon], "-s", "-n"], environment, root / "daemon.log") as process:
+            subject = _Subject(
+                daemon=daemon,
+                pid=process.pid,
+                count=len(stock),
+                environment=environment,
+                client=client,
+                root=root,
+            )
+            return _start(subject, began, questions) | _answers(subject, questions)
 
 
 def _start(subject: _Subject, began: float, questions: Questions) -> dict[str, float]:
