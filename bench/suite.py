@@ -50,6 +50,8 @@ class Plan:
     """Sizes of the bursts that both daemons get."""
     alone: tuple[int, ...] = (500, 2000)
     """Sizes of the bursts that only this daemon gets."""
+    settle_s: float = 3
+    """Between the start of a daemon and its burst."""
     repeats: int = 3
     """Runs of bursts that take this daemon seconds; of others there is one."""
     tracked_both: tuple[int, ...] = (100, 1000)
@@ -90,6 +92,7 @@ QUICK: Final = Plan(
 TINY: Final = Plan(
     both=(1,),
     alone=(),
+    settle_s=0.2,
     repeats=1,
     tracked_both=(),
     tracked_alone=(),
@@ -168,7 +171,7 @@ class Suite:
                         if any(who == daemon and failed.group == name for failed, who in self.results.failures):
                             continue  # what failed for fewer requests is not tried with more
                         limit_s = self.plan.original_limit_s if daemon == ORIGINAL else self.plan.limit_s
-                        burst = Burst(count=count, key=key, ca=ca, timeout_s=limit_s)
+                        burst = Burst(count=count, key=key, ca=ca, timeout_s=limit_s, settle_s=self.plan.settle_s)
                         # scepserver refuses one of several requests at once now and then.
                         self._try(
                             case,

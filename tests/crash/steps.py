@@ -3,7 +3,8 @@
 Where `crash.run` samples, this enumerates: an operation is carried out once undisturbed, and each call is noted that
 changes a file or a name. Then it is carried out again for each of them, from the same beginning, by a daemon that is
 killed in that call. `python -m crash.steps DIRECTORY` (with `tests` on the path) does so for all operations.
-`--how twice` kills the next daemon too, at each of its own steps; `--how power-cut` starts daemons on everything that a
+`--how third` takes a third of the calls, another one each day; `--how twice` kills the next daemon too, at each of its
+own steps; `--how power-cut` starts daemons on everything that a
 disk could hold when the power goes at any moment.
 """
 
@@ -141,9 +142,9 @@ class Walk:
         if self._operation.is_waiting:
             self._gate.touch()
 
-    def once(self) -> None:
-        """Kill at each step."""
-        for step in self._steps_of(self._live):
+    def once(self, *, every: int = 1, first: int = 0) -> None:
+        """Kill at each step, or at one of *every* so many, beginning with number *first*."""
+        for step in self._steps_of(self._live)[first::every]:
             if self._kill_at(step, self._live):
                 self._recover()
 
@@ -304,6 +305,8 @@ def _walk(root: Path, operation: Operation, helper: Commands, how: str) -> Count
     match how:
         case "once":
             walk.once()
+        case "third":
+            walk.once(every=3, first=datetime.now(UTC).toordinal() % 3)
         case "undisturbed":
             walk.undisturbed()
         case "power-cut":
@@ -350,7 +353,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--operation", action="append", choices=[operation.name for operation in OPERATIONS])
-    parser.add_argument("--how", choices=("once", "undisturbed", "some-twice", "twice", "power-cut"), default="once")
+    parser.add_argument(
+        "--how", choices=("once", "third", "undisturbed", "some-twice", "twice", "power-cut"), default="once"
+    )
     options = parser.parse_args()
     chosen = tuple(each for each in OPERATIONS if not options.operation or each.name in options.operation)
     options.directory.mkdir(exist_ok=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from crash.run import SETTLE_EVERY
 
-KILLS = 400
-KILLS_WITH_DATABASES = 100
+KILLS = 200
+KILLS_WITH_DATABASES = 50
 KILLS_WITH_PROCESSES = 25
 TESTS = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def test_nothing_is_lost_by_kills_under_load(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_when_keys_and_certificates_are_in_databases(tmp_path: Path) -> None:
-    counts = kill(tmp_path, KILLS_WITH_DATABASES, "--databases")
+    counts = kill(tmp_path, KILLS_WITH_DATABASES, "--databases", "--instances", "2")
     assert counts["in a database"] > counts["requests"] // 2
 
 

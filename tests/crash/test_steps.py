@@ -24,13 +24,13 @@ def walk(directory: Path, how: str, *operations: str) -> dict[str, dict[str, int
     return counts
 
 
-def test_nothing_is_lost_at_any_step_of_any_operation(tmp_path: Path) -> None:
-    counts = walk(tmp_path, "once")
+def test_nothing_is_lost_at_the_steps_of_any_operation(tmp_path: Path) -> None:
+    counts = walk(tmp_path, "third")
     assert set(counts) == {operation.name for operation in OPERATIONS}
     for name, count in counts.items():
         # Two threads may come in another order than in the undisturbed run, or two savings of a state become one.
         assert count["kills"] > 4 * count.get("steps that did not come again", 0), (name, count)
-    assert sum(count["kills"] for count in counts.values()) > 150
+    assert sum(count["kills"] for count in counts.values()) > 50
 
 
 def test_nothing_is_lost_when_the_power_goes(tmp_path: Path) -> None:

@@ -273,9 +273,9 @@ def test_12_an_interrupted_rekey_leaves_no_private_key_behind(make_daemon: MakeD
     daemon.start()
     assert daemon.request("web").returncode == 0
     for _ in range(2):
-        assert daemon.getcert("rekey", "-i", "web", "-g", "4096").returncode == 0
+        assert daemon.getcert("rekey", "-i", "web", "-g", "3072").returncode == 0
     assert daemon.getcert("resubmit", "-i", "web", "-w").returncode == 0
-    assert daemon.getcert("rekey", "-i", "web", "-g", "4096").returncode == 0
+    assert daemon.getcert("rekey", "-i", "web", "-g", "3072").returncode == 0
     assert daemon.getcert("stop-tracking", "-i", "web").returncode == 0
 
     # A key that is just being made can only be thrown away when it is finished.
