@@ -10,7 +10,6 @@ of the D-Bus specification, "Marshaling (Wire Format)" and "Message Format".
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeVar, cast
@@ -39,6 +38,11 @@ class Marshalled:
 
 
 # Writing
+
+
+def append_text(buffer: bytearray, text: str) -> None:
+    """Append a string or a path; what no bus accepts in it is replaced."""
+    buffer += _text(text)
 
 
 def _text(text: str) -> bytes:
@@ -80,7 +84,7 @@ def _append_text_pairs(buffer: bytearray, pairs: object) -> None:
 
 
 def _append_text(buffer: bytearray, text: object) -> None:
-    buffer += _text(cast("str", text))
+    append_text(buffer, cast("str", text))
 
 
 def _append_boolean(buffer: bytearray, flag: object) -> None:
@@ -165,8 +169,10 @@ class HeaderField(IntEnum):
     PATH = 1
     INTERFACE = 2
     MEMBER = 3
+    ERROR_NAME = 4
     REPLY_SERIAL = 5
     DESTINATION = 6
+    SENDER = 7
     SIGNATURE = 8
 
 
@@ -177,14 +183,13 @@ Fields = tuple[tuple[HeaderField, str | int | None], ...]
 """What a message's head says; fields that are None are left out."""
 
 
-def marshal_head(kind: int, flags: int, serial: int, body_bytes: int, fields: Fields) -> bytes:
-    """The head of a message whose body has *body_bytes*. Names are trusted to be valid."""
-    return _HEAD.pack(b"l", kind, flags, 1, body_bytes, serial) + _marshal_fields(fields)
+def marshal_head(kind: int, flags: int, serial: int, body_bytes: int, fields: bytes) -> bytes:
+    """The head of a message whose body has *body_bytes*, with what `marshal_fields` gave."""
+    return _HEAD.pack(b"l", kind, flags, 1, body_bytes, serial) + fields
 
 
-@lru_cache(maxsize=256)
-def _marshal_fields(fields: Fields) -> bytes:
-    """What follows the fixed part of the head; signals about one object have the same ones."""
+def marshal_fields(fields: Fields) -> bytes:
+    """What follows the fixed part of the head. Names are trusted to be valid."""
     buffer = bytearray(_HEAD.size)
     begun = _begin_array(buffer, _STRUCT_BOUNDARY)
     for code, value in fields:
@@ -232,7 +237,8 @@ class NotReadable(Exception):
     """The bytes are not what is read here; they may be valid nevertheless."""
 
 
-def _read_text(body: bytes, at: int) -> tuple[str, int]:
+def read_text(body: bytes, at: int) -> tuple[str, int]:
+    """A string or a path, and the position behind it. Raises NotReadable, StructError, UnicodeDecodeError."""
     at = (at + 3) & -4
     begin = at + 4
     end = begin + _U32.unpack_from(body, at)[0]
@@ -253,7 +259,7 @@ def _read_texts(body: bytes, at: int) -> tuple[tuple[str, ...], int]:
     end = at + length
     texts = []
     while at < end:
-        text, at = _read_text(body, at)
+        text, at = read_text(body, at)
         texts.append(text)
     return tuple(texts), at
 
@@ -264,33 +270,36 @@ def _read_text_pairs(body: bytes, at: int) -> tuple[tuple[tuple[str, str], ...],
     end = at + length
     pairs = []
     while at < end:
-        first, at = _read_text(body, (at + 7) & -8)
-        second, at = _read_text(body, at)
+        first, at = read_text(body, (at + 7) & -8)
+        second, at = read_text(body, at)
         pairs.append((first, second))
     return tuple(pairs), at
 
 
-def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
+def read_boolean(body: bytes, at: int) -> tuple[bool, int]:
+    """As `read_text`."""
     at = (at + 3) & -4
     return _U32.unpack_from(body, at)[0] != 0, at + 4
 
 
-def _read_number(body: bytes, at: int) -> tuple[int, int]:
+def read_int64(body: bytes, at: int) -> tuple[int, int]:
+    """As `read_text`."""
     at = (at + 7) & -8
     return _I64.unpack_from(body, at)[0], at + 8
 
 
-def _read_int32(body: bytes, at: int) -> tuple[int, int]:
+def read_int32(body: bytes, at: int) -> tuple[int, int]:
+    """As `read_text`."""
     at = (at + 3) & -4
     return _I32.unpack_from(body, at)[0], at + 4
 
 
 _READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]]]]] = {
-    b"s": ("s", _read_text),
-    b"o": ("o", _read_text),
-    b"b": ("b", _read_boolean),
-    b"i": ("i", _read_int32),
-    b"x": ("x", _read_number),
+    b"s": ("s", read_text),
+    b"o": ("o", read_text),
+    b"b": ("b", read_boolean),
+    b"i": ("i", read_int32),
+    b"x": ("x", read_int64),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),
 }
@@ -303,7 +312,7 @@ def read_managed_objects(body: bytes, make_variant: Callable[[str, object], V]) 
         at, end = 8, 8 + length
         objects: dict[str, dict[str, dict[str, V]]] = {}
         while at < end:
-            path, at = _read_text(body, (at + 7) & -8)
+            path, at = read_text(body, (at + 7) & -8)
             objects[path], at = _read_interfaces(body, at, make_variant)
     except (StructError, UnicodeDecodeError, KeyError, IndexError) as exc:
         raise NotReadable from exc
@@ -331,7 +340,7 @@ def _read_interfaces(
     end = at + length
     interfaces: dict[str, dict[str, V]] = {}
     while at < end:
-        name, at = _read_text(body, (at + 7) & -8)
+        name, at = read_text(body, (at + 7) & -8)
         interfaces[name], at = _read_properties(body, at, make_variant)
     return interfaces, at
 
@@ -342,7 +351,7 @@ def _read_properties(body: bytes, at: int, make_variant: Callable[[str, object],
     end = at + length
     properties: dict[str, V] = {}
     while at < end:
-        name, at = _read_text(body, (at + 7) & -8)
+        name, at = read_text(body, (at + 7) & -8)
         signature_end = at + 1 + body[at]
         type_, read = _READERS[body[at + 1 : signature_end]]
         value, at = read(body, signature_end + 1)

@@ -17,6 +17,7 @@ old and unmaintained:
   checked here first (`conformance`).
 """
 
+import contextlib
 import importlib
 import importlib.util
 import io
@@ -26,6 +27,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -36,10 +38,12 @@ from certmongerd.busapi.marshal import (
     HeaderField,
     Marshalled,
     NotReadable,
+    marshal_fields,
     marshal_head,
     read_managed_objects,
     read_properties,
 )
+from certmongerd.busapi.plain import marshal_values, read_head, read_values
 from certmongerd.core.errors import CertmongerError, RemoteProtocolError
 
 LIBRARY_VARIABLE: Final = "CERTMONGERD_DBUS_LIBRARY"
@@ -214,8 +218,11 @@ def encode(message: WireMessage) -> bytes:
     """The bytes of *message*, little-endian. Raises UnencodableMessage; the serial has to be positive."""
     if message.serial <= 0:
         raise UnencodableMessage("a message needs a positive serial")
-    if message.body and isinstance(message.body[0], Marshalled):
-        return _head_for(message, len(message.body[0].data)) + message.body[0].data
+    body = message.body[0] if message.body else None
+    if message.kind is MessageKind.REPLY and not isinstance(body, Marshalled):
+        body = marshal_values(message.signature, message.body)
+    if isinstance(body, Marshalled):
+        return _head_for(message, len(body.data)) + body.data
     library = _library
     library.bound_cache()
     try:
@@ -244,13 +251,20 @@ def encode(message: WireMessage) -> bytes:
 
 def encode_signal(path: str, interface: str, member: str, signature: str, body: Marshalled) -> bytes:
     """The bytes of a signal under the serial 1, for `with_serial`. Names are trusted to be valid."""
-    fields = (
-        (HeaderField.PATH, path),
-        (HeaderField.INTERFACE, interface),
-        (HeaderField.MEMBER, member),
-        (HeaderField.SIGNATURE, signature),
-    )
+    fields = _signal_fields(path, interface, member, signature)
     return marshal_head(MessageKind.SIGNAL.value, _NO_REPLY_EXPECTED, 1, len(body.data), fields) + body.data
+
+
+@lru_cache(maxsize=1024)  # of one object there are many
+def _signal_fields(path: str, interface: str, member: str, signature: str) -> bytes:
+    return marshal_fields(
+        (
+            (HeaderField.PATH, path),
+            (HeaderField.INTERFACE, interface),
+            (HeaderField.MEMBER, member),
+            (HeaderField.SIGNATURE, signature),
+        )
+    )
 
 
 def _head_for(message: WireMessage, body_bytes: int) -> bytes:
@@ -260,10 +274,10 @@ def _head_for(message: WireMessage, body_bytes: int) -> bytes:
         (HeaderField.MEMBER, message.member),
         (HeaderField.REPLY_SERIAL, message.reply_serial),
         (HeaderField.DESTINATION, message.destination),
-        (HeaderField.SIGNATURE, message.signature),
+        (HeaderField.SIGNATURE, message.signature or None),
     )
     flags = _NO_REPLY_EXPECTED if message.no_reply_expected else 0
-    return marshal_head(message.kind.value, flags, message.serial, body_bytes, fields)
+    return marshal_head(message.kind.value, flags, message.serial, body_bytes, marshal_fields(fields))
 
 
 def with_serial(encoded: bytes, serial: int) -> bytes:
@@ -284,29 +298,30 @@ _IN_BULK: Final[dict[str, Callable[[bytes, Callable[[str, object], Variant]], ob
 """Types of bodies that `marshal` reads."""
 
 
-def _signature_field(signature: str) -> bytes:
-    """The bytes of a header field that announces a body of one of these types."""
-    return b"\x08\x01g\0" + bytes([len(signature)]) + signature.encode("ascii") + b"\0"
-
-
-_BULK_FIELDS: Final = tuple((_signature_field(signature), signature) for signature in _IN_BULK)
-
-
-def _read_in_bulk(frame: bytes) -> tuple[str, object, bytes]:
-    """Signature and value of the body of *frame* where `marshal` can read it, and the message left for the library.
-
-    The signature is empty where it cannot.
-    """
-    start = _body_start(frame)
-    head = frame[:start]
-    signature = next((signature for field, signature in _BULK_FIELDS if field in head), "")
-    if not signature or frame[:1] != b"l":
-        return "", None, frame
-    try:
-        value = _IN_BULK[signature](frame[start:], Variant)
-    except NotReadable:
-        return "", None, frame
-    return signature, value, head[:4] + bytes(4) + head[8:]
+def _read(frame: bytes) -> WireMessage:
+    """The valid message *frame*. Raises NotReadable where it is for the library to read."""
+    serial = int.from_bytes(frame[8:12], "little")
+    if frame[:1] != b"l" or not serial:
+        raise NotReadable
+    fields = read_head(frame)
+    signature = str(fields.get(HeaderField.SIGNATURE, ""))
+    body = frame[_body_start(frame) :]
+    read_in_bulk = _IN_BULK.get(signature)
+    values = (read_in_bulk(body, Variant),) if read_in_bulk is not None else read_values(signature, body)
+    return WireMessage(
+        kind=MessageKind(frame[1]),
+        serial=serial,
+        reply_serial=typing.cast("int | None", fields.get(HeaderField.REPLY_SERIAL) or None),
+        path=typing.cast("str | None", fields.get(HeaderField.PATH)),
+        interface=typing.cast("str | None", fields.get(HeaderField.INTERFACE)),
+        member=typing.cast("str | None", fields.get(HeaderField.MEMBER)),
+        error_name=typing.cast("str | None", fields.get(HeaderField.ERROR_NAME)),
+        destination=typing.cast("str | None", fields.get(HeaderField.DESTINATION)),
+        sender=typing.cast("str | None", fields.get(HeaderField.SENDER)),
+        signature=signature,
+        body=values,
+        no_reply_expected=bool(frame[2] & _NO_REPLY_EXPECTED),
+    )
 
 
 def _frame_bytes(head: bytes | bytearray) -> int:
@@ -325,21 +340,20 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
     """One complete message, None for a type this protocol version does not know."""
     if frame[1] > max(kind.value for kind in MessageKind):
         return None
+    if not is_checked:
+        check_message(frame)
+    with contextlib.suppress(NotReadable):
+        return _read(frame)
     library = _library
     library.bound_cache()
-    bulk, value = "", None
-    if is_checked:
-        bulk, value, frame = _read_in_bulk(frame)
-    else:
-        check_message(frame)
     try:
         wire = library.unmarshaller_class(io.BytesIO(frame)).unmarshall()
         if wire is None:
             raise RemoteProtocolError("content is shorter than announced")
         if not wire.serial:
             raise RemoteProtocolError("serial is 0")
-        body = (value,) if bulk else tuple([_incoming(element) for element in wire.body])
-        if not bulk and len(body) != len(wire.signature_tree.types):
+        body = tuple([_incoming(element) for element in wire.body])
+        if len(body) != len(wire.signature_tree.types):
             raise RemoteProtocolError("body is missing")
         return WireMessage(
             kind=MessageKind(wire.message_type.value),
@@ -351,7 +365,7 @@ def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
             error_name=wire.error_name,
             destination=wire.destination,
             sender=wire.sender,
-            signature=bulk or wire.signature,
+            signature=wire.signature,
             body=body,
             no_reply_expected=bool(wire.flags.value & _NO_REPLY_EXPECTED),
         )
