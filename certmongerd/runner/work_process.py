@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NoReturn
 
+from certmongerd.core.events import CertRead, CsrBuilt, Issued
 from certmongerd.core.evolve import pickled_quickly
 from certmongerd.core.model import (
     Ca,
@@ -36,7 +37,8 @@ from certmongerd.core.model import (
     Request,
     Template,
 )
-from certmongerd.pki.keys import dump_private_key, generate_private_key, load_private_key, sign
+from certmongerd.keystore.protocol import Generated, Saved
+from certmongerd.pki.keys import KeyFacts, dump_private_key, generate_private_key, load_private_key, sign
 from certmongerd.runner import disk, jobs
 from certmongerd.store import repository
 
@@ -50,6 +52,8 @@ LONGEST_MESSAGE: Final = 1 << 17
 PICKLE: Final = 5
 
 pickled_quickly(Request, KeyRecord, KeyStorage, CertStorage, CertificateFacts, Template, CaCertLocations, Ca)
+pickled_quickly(jobs.KeyWanted, jobs.CsrWanted, jobs.SigningKey, KeyFacts, Generated, Saved)
+pickled_quickly(CertRead, CsrBuilt, Issued)
 
 Logged = tuple[str, int, str]
 """Name of the logger, level, text."""
