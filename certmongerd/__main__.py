@@ -1,6 +1,7 @@
 """Entry point of the daemon."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ def _version(program: str) -> str:
 
 
 def _run(options: Options) -> int:
+    gc.disable()  # until the daemon is ready: what is loaded stays
     from certmongerd.app import run
     from certmongerd.background import go_to_background
     from certmongerd.observe.log import set_up_logging

@@ -59,6 +59,7 @@ def _spare_collector() -> None:
     """Let the collector of cycles look at what comes from now on, and at that more seldom."""
     gc.freeze()
     gc.set_threshold(*_COLLECTED_AFTER)
+    gc.enable()
 
 
 class _Done(Exception):

@@ -55,13 +55,15 @@ fi
 
 echo "Installing from ${lock##*/}"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
-"${pip[@]}" install -qq --require-hashes --only-binary :all: -r "$lock"
+compile=()
+[ "$final" = "$venv" ] || compile=(--no-compile)    # compiled files would name this place
+"${pip[@]}" install -qq "${compile[@]}" --require-hashes --only-binary :all: -r "$lock"
 project=("$here/..")
 [ "$mode" = fixed ] || project=(-e "${project[@]}")
 exec 9<"$here/../pyproject.toml"
 flock 9    # the build has a folder in the tree, which is for one at a time
 rm -rf "$here/../build"
-"${pip[@]}" install -qq --no-deps --no-build-isolation --no-index --force-reinstall "${project[@]}" 9<&-
+"${pip[@]}" install -qq "${compile[@]}" --no-deps --no-build-isolation --no-index --force-reinstall "${project[@]}" 9<&-
 exec 9<&-
 "$venv/bin/python" -c "import certmongerd, getcert, certmonger_helpers"
 if [ "$final" != "$venv" ]; then

@@ -62,6 +62,7 @@ class Report(IntEnum):
 def main() -> int:
     """Serve the socket that the command line names until it is closed."""
     forbid_core_dumps()
+    gc.disable()  # what is loaded stays, and runs of helpers are short; looking through it would also copy it
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end of the socket is what ends this process
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -106,8 +107,6 @@ class Modules:
                     warm_up()
         except Exception as exc:  # whatever it is, other helpers are not to suffer from it
             print(f"Helper {name} cannot be loaded: {exc}", file=sys.stderr, flush=True)
-        gc.collect()
-        gc.freeze()
 
 
 class Server:

@@ -24,7 +24,7 @@ _GONE: Final = "The process that runs bundled helpers ended unexpectedly"
 _ATTEMPTS: Final = 2
 """A server that died unnoticed is only found out when it is asked."""
 _EXIT_GRACE_S: Final = 0.2
-_PREPARE_AFTER_S: Final = 2.0
+_PREPARE_AFTER_S: Final = 5.0
 """What a start has to do comes first."""
 
 Spawn = Callable[[Sequence[str], int], Awaitable[asyncio.subprocess.Process]]

@@ -93,6 +93,7 @@ def main(_: Sequence[str]) -> int:
     for name in start.modules:
         importlib.import_module(name)
     gc.freeze()
+    gc.enable()
     children = {_forked(channel, start) for _ in range(start.count)}
     channel.close()
     os.close(0)

@@ -1,5 +1,6 @@
 """getcert watch: follow live what happens to requests."""
 
+import gc
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -96,6 +97,7 @@ def run(context: Context) -> int:
                 "certmonger does so on a bus only.",
             )
         watch = _Watch(context, client, selection)
+        gc.enable()  # unlike other commands, this one goes on
         try:
             watch.begin()
             watch.follow(None if limit is None else float(limit))

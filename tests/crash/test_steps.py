@@ -34,7 +34,7 @@ def test_nothing_is_lost_at_the_steps_of_any_operation(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_when_the_power_goes(tmp_path: Path) -> None:
-    counts = walk(tmp_path, "power-cut", "request", "rekey", "remove-waiting")
+    counts = walk(tmp_path, "power-cut", "rekey", "remove-waiting")
     assert counts["rekey"]["states"] > 20
 
 
