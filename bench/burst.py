@@ -55,7 +55,7 @@ class Burst:
     """local, SelfSign, or scep: a scepserver that is started for it."""
     transport: str = "bus"
     timeout_s: float = 600
-    settle_s: float = 3
+    settle_s: float = 6
     """Before it: what the daemon does at its start is not part of the burst."""
 
 

@@ -50,7 +50,7 @@ class Plan:
     """Sizes of the bursts that both daemons get."""
     alone: tuple[int, ...] = (500, 2000)
     """Sizes of the bursts that only this daemon gets."""
-    settle_s: float = 3
+    settle_s: float = 6
     """Between the start of a daemon and its burst."""
     repeats: int = 3
     """Runs of bursts that take this daemon seconds; of others there is one."""

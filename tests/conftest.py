@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(folder)
 
 
+def pytest_collection_finish() -> None:
+    """Let the collector of cycles leave alone what stays to the end: thousands of tests, and their modules."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remove the folder, unless something in it may tell what went wrong."""
     folder = session.config.stash.get(_OWN_FOLDER, None)

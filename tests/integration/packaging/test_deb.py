@@ -20,6 +20,7 @@ cp "$ORIGINAL"/certmonger_*.deb "$WORK/root/tmp/old.deb"
 printf '#!/bin/sh\nexit 101\n' >"$WORK/root/usr/sbin/policy-rc.d"
 chmod 755 "$WORK/root/usr/sbin/policy-rc.d"
 chroot "$WORK/root" /bin/bash -eux <<'INSIDE'
+rm -f /var/lib/man-db/auto-update
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 with_daemon() { /usr/sbin/certmonger -n -L -P /tmp/socket -c "$1"; }
 rm -rf /var/lib/certmonger && dpkg -i /tmp/old.deb >/dev/null
