@@ -48,6 +48,10 @@ POLL_S: Final = 0.005
 QUIET_FOR_S: Final = 1.5
 """A daemon that has used next to no CPU for so long has finished what it does after its start."""
 
+_PROCESSES_END_S: Final = 13.0
+"""After a start with many certificates this daemon has processes that worked for it; they end after ten idle seconds,
+and take what was counted of them along."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
@@ -167,6 +171,7 @@ def _command(subject: _Subject, label: str, command: list[str], questions: Quest
 
 
 def _idle(subject: _Subject, length_s: float) -> dict[str, float]:
+    time.sleep(_PROCESSES_END_S)
     used, woken = precise_cpu_seconds(subject.pid), wake_ups(subject.pid)
     time.sleep(length_s)
     used, woken = precise_cpu_seconds(subject.pid) - used, wake_ups(subject.pid) - woken
