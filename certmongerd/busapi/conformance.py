@@ -22,10 +22,10 @@ _MAX_DEPTH: Final = 64
 _BASIC: Final = frozenset("ybnqiuxtdsogh")
 _FIXED: Final = {"y": 1, "n": 2, "q": 2, "i": 4, "u": 4, "x": 8, "t": 8, "d": 8, "h": 4}
 _ALIGNMENT: Final = _FIXED | {"b": 4, "s": 4, "o": 4, "g": 1, "a": 4, "(": 8, "{": 8, "v": 1}
-_PATH: Final = re.compile(r"/|(/[A-Za-z0-9_]+)+")
+PATH: Final = re.compile(r"/|(/[A-Za-z0-9_]+)+")
 _FIELD_TYPES: Final = {1: "o", 2: "s", 3: "s", 4: "s", 5: "u", 6: "s", 7: "s", 8: "g", 9: "u"}
 _BODY_SIGNATURE_FIELD: Final = 8
-_FIXED_HEADER_BYTES: Final = 16
+FIXED_HEADER_BYTES: Final = 16
 
 
 def _type_end(signature: str, start: int, arrays: int, structs: int) -> int:
@@ -123,7 +123,7 @@ class _Walk:
             self._take(size)
         elif token in "so":
             text = self._text(self._number())
-            if token == "o" and not _PATH.fullmatch(text):
+            if token == "o" and not PATH.fullmatch(text):
                 raise RemoteProtocolError(f"{text!r} is not an object path")
         elif token == "b":
             if self._number() > 1:
@@ -172,8 +172,8 @@ def check_message(frame: bytes) -> None:
     body_length, serial, fields_length = struct.unpack_from(f"{order}III", frame, 4)
     if not serial:
         raise RemoteProtocolError("serial is 0")
-    fields_end = _FIXED_HEADER_BYTES + fields_length
-    walk = _Walk(frame, _FIXED_HEADER_BYTES, fields_end, order)
+    fields_end = FIXED_HEADER_BYTES + fields_length
+    walk = _Walk(frame, FIXED_HEADER_BYTES, fields_end, order)
     body_signature = ""
     while walk.position < fields_end:
         walk.align(8)

@@ -40,11 +40,6 @@ class Marshalled:
 # Writing
 
 
-def append_text(buffer: bytearray, text: str) -> None:
-    """Append a string or a path; what no bus accepts in it is replaced."""
-    buffer += _text(text)
-
-
 def _text(text: str) -> bytes:
     data = text.encode("utf-8", "replace")
     if b"\0" in data:
@@ -83,11 +78,13 @@ def _append_text_pairs(buffer: bytearray, pairs: object) -> None:
     _end_array(buffer, begun)
 
 
-def _append_text(buffer: bytearray, text: object) -> None:
-    append_text(buffer, cast("str", text))
+def append_text(buffer: bytearray, text: object) -> None:
+    """Append a string or a path; what no bus accepts in it is replaced."""
+    buffer += _text(cast("str", text))
 
 
-def _append_boolean(buffer: bytearray, flag: object) -> None:
+def append_boolean(buffer: bytearray, flag: object) -> None:
+    """Append a boolean."""
     buffer += _U32.pack(bool(flag))
 
 
@@ -96,9 +93,9 @@ def _append_number(buffer: bytearray, number: object) -> None:
 
 
 _WRITERS: Final[dict[str, tuple[int, Callable[[bytearray, object], None]]]] = {
-    "s": (4, _append_text),
-    "o": (4, _append_text),
-    "b": (4, _append_boolean),
+    "s": (4, append_text),
+    "o": (4, append_text),
+    "b": (4, append_boolean),
     "x": (8, _append_number),
     "as": (4, _append_texts),
     "a(ss)": (4, _append_text_pairs),
@@ -276,33 +273,31 @@ def _read_text_pairs(body: bytes, at: int) -> tuple[tuple[tuple[str, str], ...],
     return tuple(pairs), at
 
 
-def read_boolean(body: bytes, at: int) -> tuple[bool, int]:
-    """As `read_text`."""
+def _read_boolean(body: bytes, at: int) -> tuple[bool, int]:
     at = (at + 3) & -4
     return _U32.unpack_from(body, at)[0] != 0, at + 4
 
 
-def read_int64(body: bytes, at: int) -> tuple[int, int]:
-    """As `read_text`."""
+def _read_int64(body: bytes, at: int) -> tuple[int, int]:
     at = (at + 7) & -8
     return _I64.unpack_from(body, at)[0], at + 8
 
 
-def read_int32(body: bytes, at: int) -> tuple[int, int]:
-    """As `read_text`."""
+def _read_int32(body: bytes, at: int) -> tuple[int, int]:
     at = (at + 3) & -4
     return _I32.unpack_from(body, at)[0], at + 4
 
 
-_READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]]]]] = {
+READERS: Final[dict[bytes, tuple[str, Callable[[bytes, int], tuple[object, int]]]]] = {
     b"s": ("s", read_text),
     b"o": ("o", read_text),
-    b"b": ("b", read_boolean),
-    b"i": ("i", read_int32),
-    b"x": ("x", read_int64),
+    b"b": ("b", _read_boolean),
+    b"i": ("i", _read_int32),
+    b"x": ("x", _read_int64),
     b"as": ("as", _read_texts),
     b"a(ss)": ("a(ss)", _read_text_pairs),
 }
+"""By the type on the wire, the type, and what reads a value of it, as `read_text` does."""
 
 
 def read_managed_objects(body: bytes, make_variant: Callable[[str, object], V]) -> dict[str, dict[str, dict[str, V]]]:
@@ -353,7 +348,7 @@ def _read_properties(body: bytes, at: int, make_variant: Callable[[str, object],
     while at < end:
         name, at = read_text(body, (at + 7) & -8)
         signature_end = at + 1 + body[at]
-        type_, read = _READERS[body[at + 1 : signature_end]]
+        type_, read = READERS[body[at + 1 : signature_end]]
         value, at = read(body, signature_end + 1)
         properties[name] = make_variant(type_, value)
     return properties, at

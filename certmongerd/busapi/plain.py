@@ -4,40 +4,22 @@ That is most of what a daemon hears and answers: `get_status` and its like. What
 and writes. The layout is that of the D-Bus specification, "Marshaling (Wire Format)" and "Message Format".
 """
 
-import re
 from collections.abc import Callable
 from struct import Struct
 from struct import error as StructError
 from typing import Final
 
-from certmongerd.busapi.marshal import (
-    Marshalled,
-    NotReadable,
-    append_text,
-    read_boolean,
-    read_int32,
-    read_int64,
-    read_text,
-)
+from certmongerd.busapi.conformance import FIXED_HEADER_BYTES, PATH
+from certmongerd.busapi.marshal import READERS, Marshalled, NotReadable, append_boolean, append_text, read_text
 
 _U32: Final = Struct("<I")
-_FIXED_HEADER_BYTES: Final = 16
-_PATH: Final = re.compile(r"/|(/[A-Za-z0-9_]+)+")
-
-_READERS: Final[dict[str, Callable[[bytes, int], tuple[object, int]]]] = {
-    "s": read_text,
-    "o": read_text,
-    "b": read_boolean,
-    "i": read_int32,
-    "x": read_int64,
-}
 _TEXT_TYPES: Final = {b"\x01s\0", b"\x01o\0"}
 
 
 def read_head(frame: bytes) -> dict[int, str | int]:
     """The header fields of the complete valid little-endian message *frame*, by `HeaderField`. Raises NotReadable."""
     fields: dict[int, str | int] = {}
-    at, end = _FIXED_HEADER_BYTES, _FIXED_HEADER_BYTES + _U32.unpack_from(frame, 12)[0]
+    at, end = FIXED_HEADER_BYTES, FIXED_HEADER_BYTES + _U32.unpack_from(frame, 12)[0]
     try:
         while at < end:
             at = (at + 7) & -8
@@ -63,7 +45,8 @@ def read_values(signature: str, body: bytes) -> tuple[object, ...]:
     at = 0
     try:
         for type_ in signature:
-            value, at = _READERS[type_](body, at)
+            _, read = READERS[type_.encode()]
+            value, at = read(body, at)
             values.append(value)
     except (StructError, UnicodeDecodeError, KeyError, IndexError) as exc:
         raise NotReadable from exc
@@ -72,33 +55,24 @@ def read_values(signature: str, body: bytes) -> tuple[object, ...]:
     return tuple(values)
 
 
-def _append_path(buffer: bytearray, value: object) -> bool:
-    if not isinstance(value, str) or _PATH.fullmatch(value) is None:
-        return False
-    append_text(buffer, value)
-    return True
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
-def _append_string(buffer: bytearray, value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    append_text(buffer, value)
-    return True
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and PATH.fullmatch(value) is not None
 
 
-def _append_boolean(buffer: bytearray, value: object) -> bool:
-    if not isinstance(value, bool):
-        return False
-    buffer += _U32.pack(value)
-    return True
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
 
 
-_WRITERS: Final[dict[str, Callable[[bytearray, object], bool]]] = {
-    "s": _append_string,
-    "o": _append_path,
-    "b": _append_boolean,
+_WRITERS: Final[dict[str, tuple[Callable[[object], bool], Callable[[bytearray, object], None]]]] = {
+    "s": (_is_text, append_text),
+    "o": (_is_path, append_text),
+    "b": (_is_boolean, append_boolean),
 }
-"""All begin at multiples of 4; they say whether the value is of their type."""
+"""Whether a value is of the type, and what appends it; all begin at multiples of 4."""
 
 
 def marshal_values(signature: str, values: tuple[object, ...]) -> Marshalled | None:
@@ -107,8 +81,11 @@ def marshal_values(signature: str, values: tuple[object, ...]) -> Marshalled | N
         return None
     buffer = bytearray()
     for type_, value in zip(signature, values, strict=True):
-        append = _WRITERS.get(type_)
-        buffer += bytes(-len(buffer) % 4)
-        if append is None or not append(buffer, value):
+        if type_ not in _WRITERS:
             return None
+        is_fit, append = _WRITERS[type_]
+        if not is_fit(value):
+            return None
+        buffer += bytes(-len(buffer) % 4)
+        append(buffer, value)
     return Marshalled(bytes(buffer))

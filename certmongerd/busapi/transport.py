@@ -31,7 +31,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
-from certmongerd.busapi.conformance import check_message
+from certmongerd.busapi.conformance import FIXED_HEADER_BYTES, check_message
 from certmongerd.busapi.marshal import (
     MANAGED_OBJECTS,
     PROPERTIES,
@@ -52,7 +52,6 @@ MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 """Limit of the D-Bus specification."""
 
 _NO_REPLY_EXPECTED: Final = 0x1
-_FIXED_HEADER_BYTES: Final = 16
 _MAX_CACHED_SIGNATURES: Final = 1000
 
 
@@ -288,7 +287,7 @@ def with_serial(encoded: bytes, serial: int) -> bytes:
 def _body_start(frame: bytes) -> int:
     """Where the body of the little-endian message *frame* begins."""
     fields = int.from_bytes(frame[12:16], "little")
-    return _FIXED_HEADER_BYTES + (fields + 7) // 8 * 8
+    return FIXED_HEADER_BYTES + (fields + 7) // 8 * 8
 
 
 _IN_BULK: Final[dict[str, Callable[[bytes, Callable[[str, object], Variant]], object]]] = {
@@ -333,7 +332,7 @@ def _frame_bytes(head: bytes | bytearray) -> int:
     order: typing.Literal["little", "big"] = "little" if head[0:1] == b"l" else "big"
     body = int.from_bytes(head[4:8], order)
     fields = int.from_bytes(head[12:16], order)
-    return _FIXED_HEADER_BYTES + (fields + 7) // 8 * 8 + body
+    return FIXED_HEADER_BYTES + (fields + 7) // 8 * 8 + body
 
 
 def _decode_frame(frame: bytes, *, is_checked: bool) -> WireMessage | None:
@@ -390,7 +389,7 @@ class Decoder:
         message behind it, or another RemoteProtocolError, after which the
         stream is of no more use.
         """
-        while len(self._buffer) >= _FIXED_HEADER_BYTES:
+        while len(self._buffer) >= FIXED_HEADER_BYTES:
             length = _frame_bytes(self._buffer)
             if length > self._max_message_bytes:
                 raise RemoteProtocolError(

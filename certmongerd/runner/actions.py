@@ -61,10 +61,10 @@ from certmongerd.runner.marker import new_marker
 from certmongerd.runner.notify import Notifier
 from certmongerd.runner.probe import probe_service
 from certmongerd.runner.process import Launcher
-from certmongerd.runner.registry import FileWork
 from certmongerd.runner.request_worker import Persist
 from certmongerd.runner.submission import Submissions
 from certmongerd.runner.work_pool import Interrupted
+from certmongerd.store.repository import FileWork
 
 _log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class Actions:
             await self.executor.file_work(store)
             return
         async with self.locks.holding([storage.location, cert_storage.location]):
-            found = await self.executor.file_work(jobs.store_and_look, store, storage, cert_storage)
+            found = await self.executor.file_work(jobs.in_turn, store, jobs.look, storage, cert_storage)
         if found is None:
             return
         facts, cert = found

@@ -22,10 +22,11 @@ from certmongerd.core.states import State
 from certmongerd.runner.ca_worker import CaWorkers
 from certmongerd.runner.disk import LoadedState, look_at_disk, way_in
 from certmongerd.runner.history import HistoryKeeper
-from certmongerd.runner.registry import CaEntry, FileWork, Registry, RequestEntry
+from certmongerd.runner.registry import CaEntry, Registry, RequestEntry
 from certmongerd.runner.request_worker import RequestWorkers
 from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
+from certmongerd.store.repository import FileWork
 
 _log = logging.getLogger(__name__)
 

@@ -41,11 +41,8 @@ def read_key(
     return facts, _foresee_certificate(cert_storage)
 
 
-def store_and_look(
-    store: Callable[[], None], storage: KeyStorage, cert_storage: CertStorage
-) -> tuple[KeyFacts | None, CertRead | CertAbsent | None] | None:
-    """Call *store*, which raises StateStoreError, then `read_key`; None where that fails: next time it says why."""
-    store()
+def look(storage: KeyStorage, cert_storage: CertStorage) -> tuple[KeyFacts | None, CertRead | CertAbsent | None] | None:
+    """What `read_key` finds of a new request; None where it fails, which the next attempt tells."""
     with suppress(KeyStoreError):
         return read_key(storage, "", b"", cert_storage)
     return None

@@ -24,13 +24,11 @@ from certmongerd.runner.clock import Alarm, Clock
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.locks import LocationLocks
 from certmongerd.runner.marker import new_marker
+from certmongerd.store.repository import FileWork
 
 _log = logging.getLogger(__name__)
 
 
-FileWork = Callable[[], None]
-"""Writes one state file, and blocks; it can be pickled, and called a second time where nobody knows how the first time
-ended. Raises StateStoreError."""
 CarryOut = Callable[[FileWork], Awaitable[None]]
 """Has it done. Raises what it raises."""
 

@@ -13,8 +13,9 @@ from certmongerd.core.events import EffectResult
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import Ca, Request
 from certmongerd.runner.clock import Alarm
-from certmongerd.runner.registry import FileWork, RequestEntry
+from certmongerd.runner.registry import RequestEntry
 from certmongerd.runner.request_worker import Persist
+from certmongerd.store.repository import FileWork
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
