@@ -1,6 +1,7 @@
 """Just enough DER (X.690) to write signing requests and to look into certificates that stricter parsers refuse."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ BMP_STRING = 0x1E
 
 _LONGEST_OID = 255
 """Octets, or characters; none in use comes near."""
+
+_UTC_TIME_END = datetime(2050, 1, 1, tzinfo=UTC)
 
 _LATIN_TYPES = {PRINTABLE_STRING, IA5_STRING, T61_STRING, VISIBLE_STRING, GENERAL_STRING, 0x12}
 
@@ -137,6 +140,14 @@ def octet_string(content: bytes) -> bytes:
 def bit_string(content: bytes, *, unused_bits: int = 0) -> bytes:
     """BIT STRING; *unused_bits* of the last octet do not count."""
     return encode(BIT_STRING, bytes((unused_bits,)), content)
+
+
+def time(moment: datetime) -> bytes:
+    """UTCTime before 2050, GeneralizedTime from then on (RFC 5280, section 4.1.2.5; RFC 5652, section 11.3)."""
+    moment = moment.astimezone(UTC)
+    if moment < _UTC_TIME_END:
+        return encode(UTC_TIME, f"{moment:%y%m%d%H%M%S}Z".encode())
+    return encode(GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%S}Z".encode())
 
 
 def named_bits(bits: str) -> bytes:

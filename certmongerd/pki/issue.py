@@ -7,7 +7,7 @@ how strictly a library reads them. Times and serial numbers come in; nothing is 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from cryptography import x509
@@ -40,7 +40,6 @@ MAX_SERIAL: Final = (1 << 159) - 1
 _ATTRIBUTES_TAG: Final = 0xA0
 _ISSUER_UNIQUE_ID: Final = 0x81
 _SUBJECT_UNIQUE_ID: Final = 0x82
-_UTC_TIME_END: Final = datetime(2050, 1, 1, tzinfo=UTC)
 _CA_KEY_USAGE: Final = "1000011"
 """digitalSignature, keyCertSign and cRLSign in bit order."""
 
@@ -183,7 +182,7 @@ def issue_certificate(
         der.integer(serial),
         algorithm,
         issuer.name_der,
-        der.sequence(_time(not_before), _time(not_after)),
+        der.sequence(der.time(not_before), der.time(not_after)),
         subject_der,
         spki,
         _unique_ids(unique_id),
@@ -256,11 +255,3 @@ def self_signed(
         digest=digest,
         unique_id=unique_id,
     )
-
-
-def _time(moment: datetime) -> bytes:
-    """UTCTime before 2050, GeneralizedTime from then on (RFC 5280, section 4.1.2.5)."""
-    moment = moment.astimezone(UTC)
-    if moment < _UTC_TIME_END:
-        return der.encode(der.UTC_TIME, f"{moment:%y%m%d%H%M%S}Z".encode())
-    return der.encode(der.GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%S}Z".encode())

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certmongerd.core.errors import RemoteProtocolError
+from certmongerd.core.errors import InvalidValue, RemoteProtocolError
+from certmongerd.pki import der
+from certmongerd.pki.der import DerError, Element
+from certmongerd.pki.parsed import ParsedCertificate
 
 
 @contextmanager
@@ -25,52 +26,12 @@ def decoding(what: str) -> Iterator[None]:
         raise RemoteProtocolError(f"{what} cannot be decoded") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One definite-length element."""
-
-    tag: int
-    """Identifier octet with class and constructed bits."""
-    content: bytes
-    raw: bytes
-    """The whole element."""
-
-
 def split(data: bytes) -> tuple[Element, ...]:
     """The elements that follow each other in *data*. Raises RemoteProtocolError unless they fill it exactly."""
-    elements: list[Element] = []
-    position = 0
-    while position < len(data):
-        header = _header_size(data, position)
-        length_octet = data[position + 1]
-        length = length_octet if length_octet < 0x80 else int.from_bytes(data[position + 2 : position + header], "big")
-        end = position + header + length
-        if end > len(data):
-            raise RemoteProtocolError("ASN.1 data is cut off")
-        elements.append(Element(data[position], data[position + header : end], data[position:end]))
-        position = end
-    return tuple(elements)
-
-
-def _header_size(data: bytes, position: int) -> int:
-    """Octets of tag and length at *position*."""
-    if position + 1 >= len(data) or data[position] & 0x1F == 0x1F or data[position + 1] == 0x80:
-        raise RemoteProtocolError("ASN.1 data has an unexpected tag or length")
-    length_octet = data[position + 1]
-    header = 2 + (length_octet & 0x7F if length_octet > 0x80 else 0)
-    if position + header > len(data):
-        raise RemoteProtocolError("ASN.1 data is cut off")
-    return header
-
-
-def oid_der(dotted: str) -> bytes:
-    """DER of an object identifier."""
-    return bytes(core.ObjectIdentifier(dotted).dump())
-
-
-def integer_der(number: int) -> bytes:
-    """DER of an INTEGER."""
-    return bytes(core.Integer(number).dump())
+    try:
+        return tuple(der.elements(data))
+    except DerError as exc:
+        raise RemoteProtocolError(f"ASN.1 data cannot be read: {exc}") from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +41,11 @@ class CertificateId:
     issuer: bytes
     """DER Name as it stands in the certificate."""
     serial: int
+
+    @property
+    def encoded(self) -> bytes:
+        """DER."""
+        return der.sequence(self.issuer, der.integer(self.serial))
 
     def names(self, other: "CertificateId") -> bool:
         """Whether both mean the same certificate; names compare as RFC 5280 section 7.1 has it."""
@@ -92,6 +58,8 @@ def same_name(one: bytes, other: bytes) -> bool:
         return True
     try:
         with decoding("Name"):
+            from asn1crypto import x509 as asn1_x509  # brings much, for what is seldom met
+
             return bool(asn1_x509.Name.load(one) == asn1_x509.Name.load(other))
     except RemoteProtocolError:
         return False  # a name nobody can read equals only itself
@@ -104,12 +72,18 @@ def certificate_der(certificate: x509.Certificate) -> bytes:
 
 def certificate_id(certificate: x509.Certificate) -> CertificateId:
     """Issuer and serial number of *certificate*, with the name's own bytes."""
-    with decoding("Certificate"):
-        decoded = asn1_x509.Certificate.load(certificate_der(certificate))
-        return CertificateId(issuer=bytes(decoded.issuer.dump()), serial=int(decoded.serial_number))
+    parts = _parts(certificate)
+    return CertificateId(issuer=parts.issuer, serial=int.from_bytes(parts.serial, "big", signed=True))
 
 
 def subject_der(certificate: x509.Certificate) -> bytes:
     """The subject of *certificate* with its own bytes."""
-    with decoding("Certificate"):
-        return bytes(asn1_x509.Certificate.load(certificate_der(certificate)).subject.dump())
+    return _parts(certificate).subject
+
+
+def _parts(certificate: x509.Certificate) -> ParsedCertificate:
+    """*certificate* taken apart."""
+    try:
+        return ParsedCertificate.read(certificate_der(certificate))
+    except InvalidValue as exc:
+        raise RemoteProtocolError("Certificate cannot be decoded") from exc

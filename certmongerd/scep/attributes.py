@@ -1,15 +1,14 @@
 """The signed attributes of a pkiMessage (RFC 8894 section 3.2.1): typed access when reading, DER when writing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asn1crypto import core
-
 from certmongerd.core.errors import RemoteProtocolError
-from certmongerd.scep.asn1 import Element, decoding, oid_der, split
-from certmongerd.scep.ber import encode
+from certmongerd.pki import der
+from certmongerd.pki.der import Element
+from certmongerd.scep.asn1 import decoding, split
 from certmongerd.scep.oids import (
     CONTENT_TYPE,
     DATA,
@@ -25,17 +24,12 @@ from certmongerd.scep.oids import (
     MessageType,
 )
 
-_SEQUENCE: Final = 0x30
-_SET: Final = 0x31
-_OCTET_STRING: Final = 0x04
-_OBJECT_IDENTIFIER: Final = 0x06
-_PRINTABLE_STRING: Final = 0x13
 _TEXT_ENCODINGS: Final[Mapping[int, str]] = {
-    0x0C: "utf-8",  # UTF8String
-    0x13: "ascii",  # PrintableString
-    0x14: "latin-1",  # T61String
-    0x16: "ascii",  # IA5String
-    0x1A: "ascii",  # VisibleString
+    der.UTF8_STRING: "utf-8",
+    der.PRINTABLE_STRING: "ascii",
+    der.T61_STRING: "latin-1",
+    der.IA5_STRING: "ascii",
+    der.VISIBLE_STRING: "ascii",
 }
 _NAMES: Final[Mapping[str, str]] = {
     CONTENT_TYPE: "contentType",
@@ -64,11 +58,11 @@ class Attributes:
         """
         values: dict[str, Element] = {}
         for attribute in split(content):
-            parts = split(attribute.content) if attribute.tag == _SEQUENCE else ()
-            if len(parts) != 2 or parts[0].tag != _OBJECT_IDENTIFIER or parts[1].tag != _SET:
+            parts = split(attribute.content) if attribute.tag == der.SEQUENCE else ()
+            if len(parts) != 2 or parts[0].tag != der.OBJECT_IDENTIFIER or parts[1].tag != der.SET:
                 raise RemoteProtocolError("A signed attribute is malformed")
             with decoding("Attribute type"):
-                oid = str(core.ObjectIdentifier.load(parts[0].raw).dotted)
+                oid = der.read_oid(parts[0])
             members = split(parts[1].content)
             if oid in values or len(members) != 1:
                 raise RemoteProtocolError(f"Attribute {_NAMES.get(oid, oid)} does not have exactly one value")
@@ -93,7 +87,7 @@ class Attributes:
         element = self.values.get(oid)
         if element is None:
             return None
-        if element.tag != _OCTET_STRING:
+        if element.tag != der.OCTET_STRING:
             raise RemoteProtocolError(f"Attribute {_NAMES.get(oid, oid)} is not an octet string")
         return element.content
 
@@ -103,36 +97,24 @@ class Attributes:
         if element is None:
             return None
         with decoding("Attribute contentType"):
-            return str(core.ObjectIdentifier.load(element.raw, strict=True).dotted)
+            return der.read_oid(element)
 
 
 def sort_set(content: bytes) -> bytes:
     """The content octets of a SET OF in DER order (X.690 section 11.6)."""
-    return b"".join(sorted(element.raw for element in split(content)))
+    return b"".join(sorted(element.encoded for element in split(content)))
 
 
 def encode_request_attributes(
     *, message_type: MessageType, transaction_id: str, sender_nonce: bytes, content_digest: bytes, now: datetime
 ) -> bytes:
     """Content octets of the SET OF signed attributes of a request, in DER order."""
-    return _encode(
-        (
-            (CONTENT_TYPE, oid_der(DATA)),
-            (MESSAGE_DIGEST, encode(_OCTET_STRING, content_digest)),
-            (SIGNING_TIME, _time(now)),
-            (TRANSACTION_ID, encode(_PRINTABLE_STRING, transaction_id.encode("ascii"))),
-            (MESSAGE_TYPE, encode(_PRINTABLE_STRING, message_type.value.encode("ascii"))),
-            (SENDER_NONCE, encode(_OCTET_STRING, sender_nonce)),
-        )
-    )
-
-
-def _encode(values: Sequence[tuple[str, bytes]]) -> bytes:
-    """SET OF content of single-valued attributes."""
-    return sort_set(b"".join(encode(_SEQUENCE, oid_der(oid) + encode(_SET, value)) for oid, value in values))
-
-
-def _time(now: datetime) -> bytes:
-    """UTCTime until 2049, then GeneralizedTime (RFC 5652 section 11.3)."""
-    kind = core.UTCTime if now.year < 2050 else core.GeneralizedTime
-    return bytes(kind(now.replace(microsecond=0)).dump())
+    values = {
+        CONTENT_TYPE: der.oid(DATA),
+        MESSAGE_DIGEST: der.octet_string(content_digest),
+        SIGNING_TIME: der.time(now),
+        TRANSACTION_ID: der.text(der.PRINTABLE_STRING, transaction_id),
+        MESSAGE_TYPE: der.text(der.PRINTABLE_STRING, message_type.value),
+        SENDER_NONCE: der.octet_string(sender_nonce),
+    }
+    return b"".join(sorted(der.sequence(der.oid(oid), der.set_of(value)) for oid, value in values.items()))

@@ -5,17 +5,15 @@ import binascii
 import re
 from typing import Final
 
-from asn1crypto import cms
 from cryptography import x509
 
 from certmongerd.core.errors import RemoteProtocolError
+from certmongerd.pki import der
 from certmongerd.scep.asn1 import certificate_der, decoding, split
 from certmongerd.scep.ber import to_der
 from certmongerd.scep.certificates import load_certificate
-from certmongerd.scep.oids import SIGNED_DATA
+from certmongerd.scep.cms import SignedData
 
-_SEQUENCE: Final = 0x30
-_OBJECT_IDENTIFIER: Final = 0x06
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _BLANKS: Final = re.compile(rb"\s+")
 _CERTIFICATE_LABELS: Final = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
@@ -37,7 +35,7 @@ def certificates_in(data: bytes) -> tuple[x509.Certificate, ...]:
             if label in _CERTIFICATE_LABELS | _CMS_LABELS
             for certificate in _from_binary(_from_base64(text))
         ]
-    elif data[:1] == bytes((_SEQUENCE,)):
+    elif data[:1] == bytes((der.SEQUENCE,)):
         found = _from_binary(data)
     else:
         found = _from_binary(_from_base64(data))
@@ -56,16 +54,15 @@ def _from_base64(text: bytes) -> bytes:
 
 def _from_binary(data: bytes) -> list[x509.Certificate]:
     """Certificates in one DER or BER element."""
-    der = to_der(data) if data else b""
-    outer = split(der)
-    members = split(outer[0].content) if outer and outer[0].tag == _SEQUENCE else ()
+    definite = to_der(data) if data else b""
+    outer = split(definite)
+    members = split(outer[0].content) if outer and outer[0].tag == der.SEQUENCE else ()
     if not members:
         raise RemoteProtocolError("The data is neither a certificate nor a PKCS#7 collection")
-    if members[0].tag != _OBJECT_IDENTIFIER:
-        return [load_certificate(der)]
+    if members[0].tag != der.OBJECT_IDENTIFIER:
+        return [load_certificate(definite)]
     with decoding("PKCS#7 collection"):
-        info = cms.ContentInfo.load(der)
-        if info["content_type"].dotted != SIGNED_DATA:
-            raise RemoteProtocolError("The PKCS#7 data is not a collection of certificates")
-        contents = bytes(info["content"]["certificates"].contents or b"")
-    return [load_certificate(element.raw) for element in split(contents) if element.tag == _SEQUENCE]
+        signed = SignedData.read(definite)
+    if signed is None:
+        raise RemoteProtocolError("The PKCS#7 data is not a collection of certificates")
+    return [load_certificate(element.encoded) for element in signed.certificates if element.tag == der.SEQUENCE]

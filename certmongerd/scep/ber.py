@@ -8,15 +8,12 @@ embedded certificates and attributes stay valid.
 from typing import Final
 
 from certmongerd.core.errors import RemoteProtocolError
+from certmongerd.pki import der
 
 _MAX_DEPTH: Final = 40
 _CONSTRUCTED: Final = 0x20
 _CLASS_BITS: Final = 0xC0
 _TAG_BITS: Final = 0x1F
-_OCTET_STRING: Final = 0x04
-_BIT_STRING: Final = 0x03
-_OBJECT_IDENTIFIER: Final = 0x06
-_SEQUENCE: Final = 0x30
 _CONTEXT_0: Final = 0x80
 _STRING_TAGS: Final = frozenset({3, 4, 12, 18, 19, 20, 21, 22, 25, 26, 27, 28, 30})
 _INDEFINITE: Final = -1
@@ -40,15 +37,6 @@ def envelope_to_der(data: bytes) -> bytes:
     return _Reader(data, joins_encrypted_content=True).element(0, len(data), 0)[0]
 
 
-def encode(tag: int, content: bytes) -> bytes:
-    """One DER element with a single-byte tag."""
-    length = len(content)
-    if length < 0x80:
-        return bytes((tag, length)) + content
-    size = (length.bit_length() + 7) // 8
-    return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
-
-
 class _Reader:
     """Walks one BER encoding."""
 
@@ -66,15 +54,15 @@ class _Reader:
             return self._data[start : content_start + length], content_start + length
         children, content_end, after = self._children(content_start, length, end, depth)
         if not tag & _CLASS_BITS and tag & _TAG_BITS in _STRING_TAGS:
-            return encode(tag & ~_CONSTRUCTED, _join(children, tag & _TAG_BITS)), after
-        if self._joins_encrypted_content and tag == _SEQUENCE:
+            return der.encode(tag & ~_CONSTRUCTED, _join(children, tag & _TAG_BITS)), after
+        if self._joins_encrypted_content and tag == der.SEQUENCE:
             _join_encrypted_content(children)
         content = b"".join(children)
         if length != _INDEFINITE and content == self._data[content_start:content_end]:
             return self._data[start:after], after
         if tag & _TAG_BITS == _TAG_BITS:
             raise RemoteProtocolError("ASN.1 tag numbers above 30 are not used in SCEP messages")
-        return encode(tag, content), after
+        return der.encode(tag, content), after
 
     def _children(self, start: int, length: int, end: int, depth: int) -> tuple[list[bytes], int, int]:
         """Rewritten members, where the content ends, and where the next element begins."""
@@ -131,7 +119,7 @@ def _join(pieces: list[bytes], tag_number: int) -> bytes:
     if any(piece[0] != tag_number for piece in pieces):
         raise RemoteProtocolError("The pieces of an ASN.1 string are of another type")
     contents = [_content(piece) for piece in pieces]
-    if tag_number != _BIT_STRING:
+    if tag_number != der.BIT_STRING:
         return b"".join(contents)
     if not contents or not all(contents):
         raise RemoteProtocolError("A piece of an ASN.1 bit string is empty")
@@ -140,7 +128,7 @@ def _join(pieces: list[bytes], tag_number: int) -> bytes:
 
 def _join_encrypted_content(members: list[bytes]) -> None:
     """Put an encryptedContent in pieces together, if *members* are those of an EncryptedContentInfo."""
-    if len(members) != 3 or members[0][0] != _OBJECT_IDENTIFIER or members[1][0] != _SEQUENCE:
+    if len(members) != 3 or members[0][0] != der.OBJECT_IDENTIFIER or members[1][0] != der.SEQUENCE:
         return
     if members[2][0] != _CONTEXT_0 | _CONSTRUCTED:
         return
@@ -151,4 +139,4 @@ def _join_encrypted_content(members: list[bytes]) -> None:
     while position < len(content):
         piece, position = reader.element(position, len(content), 0)
         pieces.append(piece)
-    members[2] = encode(_CONTEXT_0, _join(pieces, _OCTET_STRING))
+    members[2] = der.encode(_CONTEXT_0, _join(pieces, der.OCTET_STRING))

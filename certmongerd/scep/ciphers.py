@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from asn1crypto import core
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import padding
@@ -13,11 +12,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from certmongerd.core.errors import RemoteProtocolError
+from certmongerd.pki import der
 from certmongerd.scep.asn1 import decoding, split
 from certmongerd.scep.oids import CIPHERS_BY_OID, GCM_KEY_BYTES, Cipher
 
-_OCTET_STRING: Final = 0x04
-_SEQUENCE: Final = 0x30
 _DEFAULT_TAG_BYTES: Final = 12  # RFC 5084 section 3.2
 
 
@@ -64,7 +62,7 @@ def decrypt(algorithm: str, parameters: bytes, key: bytes, ciphertext: bytes) ->
     if cipher is None:
         return _decrypt_gcm(parameters, key, ciphertext)
     elements = split(parameters)
-    if len(elements) != 1 or elements[0].tag != _OCTET_STRING or len(elements[0].content) != cipher.block_bytes:
+    if len(elements) != 1 or elements[0].tag != der.OCTET_STRING or len(elements[0].content) != cipher.block_bytes:
         raise RemoteProtocolError("The initialisation vector has the wrong length")
     if not ciphertext or len(ciphertext) % cipher.block_bytes:
         raise RemoteProtocolError("The encrypted content is cut off")
@@ -79,13 +77,13 @@ def decrypt(algorithm: str, parameters: bytes, key: bytes, ciphertext: bytes) ->
 def _decrypt_gcm(parameters: bytes, key: bytes, ciphertext: bytes) -> bytes:
     """AES-GCM with the authentication tag at the end, parameters as in RFC 5084."""
     elements = split(parameters)
-    members = split(elements[0].content) if len(elements) == 1 and elements[0].tag == _SEQUENCE else ()
-    if not members or members[0].tag != _OCTET_STRING:
+    members = split(elements[0].content) if len(elements) == 1 and elements[0].tag == der.SEQUENCE else ()
+    if not members or members[0].tag != der.OCTET_STRING:
         raise RemoteProtocolError("The parameters of AES-GCM are not valid")
     tag_bytes = _DEFAULT_TAG_BYTES
     if len(members) > 1:
         with decoding("Tag length of AES-GCM"):
-            tag_bytes = int(core.Integer.load(members[1].raw))
+            tag_bytes = der.read_integer(members[1])
     if tag_bytes != 16:
         raise RemoteProtocolError(f"AES-GCM with a tag of {tag_bytes} bytes is not supported")
     try:

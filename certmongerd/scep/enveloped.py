@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from asn1crypto import cms
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from certmongerd.core.errors import RemoteProtocolError
-from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding
+from certmongerd.pki import der
+from certmongerd.scep.asn1 import CertificateId, certificate_id, decoding
 from certmongerd.scep.ber import envelope_to_der
 from certmongerd.scep.certificates import key_identifiers
 from certmongerd.scep.ciphers import decrypt, encrypt, key_bytes_of
+from certmongerd.scep.cms import IMPLICIT_0, EnvelopedData, KeyTransport, content_info, read_algorithm
 from certmongerd.scep.digests import hash_algorithm
 from certmongerd.scep.errors import UndecryptableReply
 from certmongerd.scep.oids import DATA, DIGESTS_BY_OID, ENVELOPED_DATA, RSA_ENCRYPTION, RSAES_OAEP, Cipher
 
-_KEY_TRANSPORT: Final = "ktri"
+_VERSION: Final = 0
+"""Of EnvelopedData and KeyTransRecipientInfo, when the recipient is named by issuer and serial number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,42 +57,31 @@ class Envelope:
 
 def parse_enveloped(data: bytes) -> Envelope:
     """Read a ContentInfo with EnvelopedData, BER allowed. Raises RemoteProtocolError."""
-    der = envelope_to_der(data)
+    definite = envelope_to_der(data)
     with decoding("EnvelopedData"):
-        info = cms.ContentInfo.load(der)
-        if info["content_type"].dotted != ENVELOPED_DATA:
+        enveloped = EnvelopedData.read(definite)
+        if enveloped is None:
             raise RemoteProtocolError("The message is not EnvelopedData")
-        enveloped = info["content"]
-        inner = enveloped["encrypted_content_info"]
-        encryption = inner["content_encryption_algorithm"]
-        if inner["encrypted_content"].native is None:
+        if enveloped.content is None:
             raise RemoteProtocolError("The envelope has no content")
         return Envelope(
-            recipients=tuple(
-                _read_recipient(recipient.chosen)
-                for recipient in enveloped["recipient_infos"]
-                if recipient.name == _KEY_TRANSPORT
-            ),
-            content_type=str(inner["content_type"].dotted),
-            algorithm=str(encryption["algorithm"].dotted),
-            parameters=bytes(encryption["parameters"].dump()),
-            ciphertext=bytes(inner["encrypted_content"]),
+            recipients=tuple(_read_recipient(KeyTransport.read(each)) for each in enveloped.key_transports),
+            content_type=enveloped.content_type,
+            algorithm=enveloped.algorithm,
+            parameters=enveloped.parameters,
+            ciphertext=enveloped.content,
         )
 
 
-def _read_recipient(info: cms.KeyTransRecipientInfo) -> Recipient:
-    """Take a KeyTransRecipientInfo apart; called inside `decoding`."""
-    name = info["rid"]
-    by_issuer = name.name == "issuer_and_serial_number"
-    chosen = name.chosen
+def _read_recipient(info: KeyTransport) -> Recipient:
+    """Called inside `decoding`."""
+    algorithm, _ = read_algorithm(info.algorithm)
     return Recipient(
-        certificate_id=CertificateId(issuer=bytes(chosen["issuer"].dump()), serial=int(chosen["serial_number"]))
-        if by_issuer
-        else None,
-        key_identifier=b"" if by_issuer else bytes(chosen),
-        algorithm=str(info["key_encryption_algorithm"]["algorithm"].dotted),
-        algorithm_der=bytes(info["key_encryption_algorithm"].dump()),
-        encrypted_key=bytes(info["encrypted_key"]),
+        certificate_id=info.identifier.certificate_id,
+        key_identifier=info.identifier.key_identifier,
+        algorithm=algorithm,
+        algorithm_der=info.algorithm.encoded,
+        encrypted_key=info.encrypted_key,
     )
 
 
@@ -107,30 +97,18 @@ def build_enveloped(
     key = recipient.public_key()
     if not isinstance(key, rsa.RSAPublicKey):
         raise ValueError("the recipient's key is not RSA")
-    embedded = asn1_x509.Certificate.load(certificate_der(recipient))
-    transport = cms.KeyTransRecipientInfo(
-        {
-            "version": "v0",
-            "rid": cms.RecipientIdentifier(
-                name="issuer_and_serial_number",
-                value=cms.IssuerAndSerialNumber({"issuer": embedded.issuer, "serial_number": embedded.serial_number}),
-            ),
-            "key_encryption_algorithm": {"algorithm": RSA_ENCRYPTION},
-            "encrypted_key": key.encrypt(content_key, padding.PKCS1v15()),
-        }
+    transport = der.sequence(
+        der.integer(_VERSION),
+        certificate_id(recipient).encoded,
+        der.sequence(der.oid(RSA_ENCRYPTION), der.encode(der.NULL)),
+        der.octet_string(key.encrypt(content_key, padding.PKCS1v15())),
     )
-    enveloped = cms.EnvelopedData(
-        {
-            "version": "v0",
-            "recipient_infos": [cms.RecipientInfo(name=_KEY_TRANSPORT, value=transport)],
-            "encrypted_content_info": {
-                "content_type": DATA,
-                "content_encryption_algorithm": {"algorithm": cipher.oid, "parameters": iv},
-                "encrypted_content": encrypt(cipher, content_key, iv, plaintext),
-            },
-        }
+    encrypted = der.sequence(
+        der.oid(DATA),
+        der.sequence(der.oid(cipher.oid), der.octet_string(iv)),
+        der.encode(IMPLICIT_0, encrypt(cipher, content_key, iv, plaintext)),
     )
-    return bytes(cms.ContentInfo({"content_type": "enveloped_data", "content": enveloped}).dump())
+    return content_info(ENVELOPED_DATA, der.sequence(der.integer(_VERSION), der.set_of(transport), encrypted))
 
 
 def open_envelope(
@@ -183,6 +161,8 @@ def _unwrap(recipient: Recipient, key: rsa.RSAPrivateKey, length: int) -> bytes:
 def _oaep(algorithm_der: bytes) -> padding.OAEP:
     """Padding for RSAES-OAEP parameters (RFC 8017 appendix A.2.1); absent ones mean SHA-1."""
     with decoding("RSAES-OAEP parameters"):
+        from asn1crypto import cms  # brings much, for what is seldom met
+
         parameters = cms.KeyEncryptionAlgorithm.load(algorithm_der)["parameters"]
         if not parameters.contents:
             digest = mask_digest = hash_algorithm(DIGESTS_BY_OID["1.3.14.3.2.26"])

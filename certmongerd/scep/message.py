@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
+from certmongerd.pki import der
 from certmongerd.scep.asn1 import certificate_id, subject_der
-from certmongerd.scep.ber import encode
 from certmongerd.scep.certificates import is_ca
 from certmongerd.scep.enveloped import build_enveloped, parse_enveloped
 from certmongerd.scep.oids import (
@@ -31,8 +30,6 @@ from certmongerd.scep.signed import (
     parse_signed,
     sole_signer,
 )
-
-_SEQUENCE: Final = 0x30
 
 RandomBytes = Callable[[int], bytes]
 """Gives that many unpredictable bytes, as `secrets.token_bytes`."""
@@ -85,7 +82,7 @@ def issuer_and_subject(ra: x509.Certificate, subject: bytes) -> bytes:
 
     The issuer is the CA that will issue.
     """
-    return encode(_SEQUENCE, issuing_name(ra) + subject)
+    return der.sequence(issuing_name(ra), subject)
 
 
 def issuing_name(ra: x509.Certificate) -> bytes:

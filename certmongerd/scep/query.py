@@ -1,24 +1,21 @@
 """Questions to a SCEP server that change nothing: GetCert and GetCRL (RFC 8894 sections 3.3.4 and 3.3.5)."""
 
 import hashlib
-from typing import Final
 
-from asn1crypto import cms
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certmongerd.core.errors import InvalidValue, RemoteProtocolError
-from certmongerd.scep.asn1 import CertificateId, certificate_id, decoding, integer_der, split
+from certmongerd.scep.asn1 import CertificateId, certificate_id, decoding
 from certmongerd.scep.bag import certificates_in
-from certmongerd.scep.ber import encode, to_der
+from certmongerd.scep.ber import to_der
 from certmongerd.scep.caps import Capabilities, choose_cipher, choose_digest
 from certmongerd.scep.client import encryption_certificate, message_pem
+from certmongerd.scep.cms import SignedData
 from certmongerd.scep.inputs import ScepInputs
 from certmongerd.scep.message import Transaction, issuing_name
-from certmongerd.scep.oids import SIGNED_DATA, MessageType
+from certmongerd.scep.oids import MessageType
 from certmongerd.scep.senders import held_certificate, issued_sender
-
-_SEQUENCE: Final = 0x30
 
 
 def build_query(inputs: ScepInputs, *, wants_crl: bool, serial: int | None) -> str:
@@ -46,8 +43,7 @@ def build_query(inputs: ScepInputs, *, wants_crl: bool, serial: int | None) -> s
     if serial is not None and not wants_crl:
         wanted = CertificateId(issuer=issuing_name(recipient), serial=serial)
     kind = MessageType.GET_CRL if wants_crl else MessageType.GET_CERT
-    body = encode(_SEQUENCE, wanted.issuer + integer_der(wanted.serial))
-    return message_pem(transaction.seal(body, kind, sender))
+    return message_pem(transaction.seal(wanted.encoded, kind, sender))
 
 
 def certificate_answer(plaintext: bytes) -> str:
@@ -58,12 +54,11 @@ def certificate_answer(plaintext: bytes) -> str:
 def crl_answer(plaintext: bytes) -> str:
     """PEM of the revocation lists in a decrypted answer to GetCRL. Raises RemoteProtocolError when there is none."""
     with decoding("Answer to GetCRL"):
-        info = cms.ContentInfo.load(to_der(plaintext))
-        if info["content_type"].dotted != SIGNED_DATA:
-            raise RemoteProtocolError("The answer to GetCRL is no collection of revocation lists")
-        contents = bytes(info["content"]["crls"].contents or b"")
+        signed = SignedData.read(to_der(plaintext))
+    if signed is None:
+        raise RemoteProtocolError("The answer to GetCRL is no collection of revocation lists")
     try:
-        crls = [x509.load_der_x509_crl(element.raw) for element in split(contents)]
+        crls = [x509.load_der_x509_crl(element.encoded) for element in signed.crls]
     except ValueError as exc:
         raise RemoteProtocolError("A revocation list cannot be read") from exc
     if not crls:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asn1crypto import algos, cms
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -14,12 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from certmongerd.core.errors import RemoteProtocolError
-from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding, split
+from certmongerd.pki import der
+from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding
 from certmongerd.scep.attributes import Attributes, encode_request_attributes, sort_set
-from certmongerd.scep.ber import encode, to_der
+from certmongerd.scep.ber import to_der
 from certmongerd.scep.certificates import key_identifiers, load_certificate
+from certmongerd.scep.cms import SignedData, SignerInfo, content_info, read_algorithm
 from certmongerd.scep.digests import digest_of, hash_algorithm
 from certmongerd.scep.oids import (
+    DATA,
     DIGESTS_BY_ECDSA_OID,
     DIGESTS_BY_OID,
     DIGESTS_BY_RSA_SIGNATURE_OID,
@@ -32,8 +33,8 @@ from certmongerd.scep.oids import (
     MessageType,
 )
 
-_SEQUENCE: Final = 0x30
-_SET: Final = 0x31
+_VERSION: Final = 1
+"""Of SignedData and SignerInfo, when the signer is named by issuer and serial number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,41 +73,31 @@ class SignedMessage:
 
 def parse_signed(data: bytes) -> SignedMessage:
     """Read a ContentInfo with SignedData, BER allowed. Raises RemoteProtocolError."""
-    der = to_der(data)
+    definite = to_der(data)
     with decoding("SignedData"):
-        info = cms.ContentInfo.load(der)
-        if info["content_type"].dotted != SIGNED_DATA:
+        signed = SignedData.read(definite)
+        if signed is None:
             raise RemoteProtocolError("The message is not SignedData")
-        signed = info["content"]
-        encapsulated = signed["encap_content_info"]
-        content = encapsulated["content"]
-        embedded = signed["certificates"]
         return SignedMessage(
-            content_type=str(encapsulated["content_type"].dotted),
-            content=None if content.native is None else bytes(content),
-            certificates=tuple(
-                element.raw for element in split(bytes(embedded.contents or b"")) if element.tag == _SEQUENCE
-            ),
-            signers=tuple(_read_signer(signer) for signer in signed["signer_infos"]),
+            content_type=signed.content_type,
+            content=signed.content,
+            certificates=tuple(each.encoded for each in signed.certificates if each.tag == der.SEQUENCE),
+            signers=tuple(_read_signer(SignerInfo.read(each)) for each in signed.signer_infos),
         )
 
 
-def _read_signer(info: cms.SignerInfo) -> Signer:
-    """Take a SignerInfo apart; called inside `decoding`."""
-    name = info["sid"]
-    by_issuer = name.name == "issuer_and_serial_number"
-    chosen = name.chosen
-    attributes = info["signed_attrs"].contents
+def _read_signer(info: SignerInfo) -> Signer:
+    """Called inside `decoding`."""
+    digest_algorithm, _ = read_algorithm(info.digest_algorithm)
+    signature_algorithm, _ = read_algorithm(info.signature_algorithm)
     return Signer(
-        certificate_id=CertificateId(issuer=bytes(chosen["issuer"].dump()), serial=int(chosen["serial_number"]))
-        if by_issuer
-        else None,
-        key_identifier=b"" if by_issuer else bytes(chosen),
-        digest_algorithm=str(info["digest_algorithm"]["algorithm"].dotted),
-        signature_algorithm=str(info["signature_algorithm"]["algorithm"].dotted),
-        signature_parameters=bytes(info["signature_algorithm"].dump()),
-        signed_attributes=None if attributes is None else bytes(attributes),
-        signature=bytes(info["signature"]),
+        certificate_id=info.identifier.certificate_id,
+        key_identifier=info.identifier.key_identifier,
+        digest_algorithm=digest_algorithm,
+        signature_algorithm=signature_algorithm,
+        signature_parameters=info.signature_algorithm.encoded,
+        signed_attributes=None if info.signed_attributes is None else info.signed_attributes.content,
+        signature=info.signature,
     )
 
 
@@ -129,33 +120,24 @@ def build_signed(
         content_digest=digest_of(digest, content),
         now=now,
     )
-    attribute_set = encode(_SET, attributes)
-    signature = key.sign(attribute_set, padding.PKCS1v15(), hash_algorithm(digest))
-    embedded = asn1_x509.Certificate.load(certificate_der(certificate))
-    digest_algorithm = algos.DigestAlgorithm({"algorithm": digest.oid})
-    signer = cms.SignerInfo(
-        {
-            "version": "v1",
-            "sid": cms.SignerIdentifier(
-                name="issuer_and_serial_number",
-                value=cms.IssuerAndSerialNumber({"issuer": embedded.issuer, "serial_number": embedded.serial_number}),
-            ),
-            "digest_algorithm": digest_algorithm,
-            "signed_attrs": cms.CMSAttributes.load(attribute_set),
-            "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": RSA_ENCRYPTION}),
-            "signature": signature,
-        }
+    signature = key.sign(der.encode(der.SET, attributes), padding.PKCS1v15(), hash_algorithm(digest))
+    digest_algorithm = der.sequence(der.oid(digest.oid), der.encode(der.NULL))
+    signer = der.sequence(
+        der.integer(_VERSION),
+        certificate_id(certificate).encoded,
+        digest_algorithm,
+        der.context(0, attributes),
+        der.sequence(der.oid(RSA_ENCRYPTION), der.encode(der.NULL)),
+        der.octet_string(signature),
     )
-    signed = cms.SignedData(
-        {
-            "version": "v1",
-            "digest_algorithms": [digest_algorithm],
-            "encap_content_info": {"content_type": "data", "content": content},
-            "certificates": [embedded],
-            "signer_infos": [signer],
-        }
+    signed = der.sequence(
+        der.integer(_VERSION),
+        der.set_of(digest_algorithm),
+        der.sequence(der.oid(DATA), der.context(0, der.octet_string(content))),
+        der.context(0, certificate_der(certificate)),
+        der.set_of(signer),
     )
-    return bytes(cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump())
+    return content_info(SIGNED_DATA, signed)
 
 
 def sole_signer(message: SignedMessage) -> tuple[Signer, Attributes]:
@@ -180,9 +162,9 @@ def check_content_digest(message: SignedMessage, signer: Signer, attributes: Att
 def load_certificates(encodings: Iterable[bytes]) -> tuple[x509.Certificate, ...]:
     """Certificates that can be read; servers put others beside the ones that matter."""
     loaded: list[x509.Certificate] = []
-    for der in encodings:
+    for encoding in encodings:
         try:
-            loaded.append(load_certificate(der))
+            loaded.append(load_certificate(encoding))
         except RemoteProtocolError:
             continue  # not needed unless it is the signer's, whose absence is reported
     return tuple(loaded)
@@ -215,7 +197,7 @@ def is_signed_by(signer: Signer, certificate: x509.Certificate) -> bool:
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise RemoteProtocolError("The key of the signer's certificate cannot be read") from exc
     as_sent = signer.signed_attributes
-    return any(_verify(signer, key, encode(_SET, content)) for content in (as_sent, sort_set(as_sent)))
+    return any(_verify(signer, key, der.encode(der.SET, content)) for content in (as_sent, sort_set(as_sent)))
 
 
 def _verify(signer: Signer, key: CertificatePublicKeyTypes, data: bytes) -> bool:
@@ -251,6 +233,8 @@ def _rsa_scheme(signer: Signer) -> tuple[padding.AsymmetricPadding, hashes.HashA
 def _pss_scheme(algorithm_der: bytes) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     """Padding and digest of RSASSA-PSS parameters (RFC 8017 appendix A.2.3)."""
     with decoding("RSASSA-PSS parameters"):
+        from asn1crypto import algos  # brings much, for what is seldom met
+
         parameters = algos.SignedDigestAlgorithm.load(algorithm_der)["parameters"]
         digest = DIGESTS_BY_OID[parameters["hash_algorithm"]["algorithm"].dotted]
         mask_digest = DIGESTS_BY_OID[parameters["mask_gen_algorithm"]["parameters"]["algorithm"].dotted]

@@ -4,18 +4,21 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Final
 
-from asn1crypto import algos, keys
-from asn1crypto import csr as asn1_csr
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from certmongerd.core.errors import InvalidValue
-from certmongerd.scep.asn1 import decoding, integer_der
+from certmongerd.pki import der
+from certmongerd.pki.algorithms import KEY_USAGE, signature_algorithm
+from certmongerd.pki.issue import Extension
+from certmongerd.scep.asn1 import decoding
 from certmongerd.scep.digests import hash_algorithm
 from certmongerd.scep.oids import Digest
 
+_KEY_USAGE: Final = Extension.build(KEY_USAGE, der.named_bits("101"), critical=True)
+"""digitalSignature and keyEncipherment."""
 _VALID_BEFORE: Final = timedelta(days=1)
 _VALID_AFTER: Final = timedelta(days=365)
 _SERIAL_BYTES: Final = 19
@@ -37,7 +40,7 @@ def transaction_id(spki: bytes, held: x509.Certificate | None) -> str:
     the next transaction another one, because servers answer a finished
     transaction's ID with the old certificate.
     """
-    data = spki if held is None else spki + integer_der(held.serial_number)
+    data = spki if held is None else spki + der.integer(held.serial_number)
     return str(int.from_bytes(hashlib.sha256(data).digest(), "big"))
 
 
@@ -62,14 +65,14 @@ def continued_id(spki: bytes, first: str, *, last: str, is_last_finished: bool) 
 def csr_subject_der(csr: x509.CertificateSigningRequest) -> bytes:
     """The subject of *csr* with its own bytes."""
     with decoding("Signing request"):
-        decoded = asn1_csr.CertificationRequest.load(csr.public_bytes(Encoding.DER))
-        return bytes(decoded["certification_request_info"]["subject"].dump())
+        _, subject, *_ = der.decode(csr.tbs_certrequest_bytes, der.SEQUENCE).children()
+        return subject.encoded
 
 
-def _minicert_subject(csr: x509.CertificateSigningRequest, fallback: str) -> asn1_x509.Name:
-    """The subject of *csr*; when that is empty, a common name made of its first host name, or of *fallback*."""
+def _minicert_subject(csr: x509.CertificateSigningRequest, fallback: str) -> bytes:
+    """DER Name: the subject of *csr*; where that is empty, a common name: its first host name, or *fallback*."""
     if len(csr.subject) > 0:
-        return asn1_x509.Name.load(csr_subject_der(csr))
+        return csr_subject_der(csr)
     common_name = fallback
     try:
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -80,7 +83,7 @@ def _minicert_subject(csr: x509.CertificateSigningRequest, fallback: str) -> asn
         pass  # the fallback is for this
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
         raise InvalidValue("csr", "The extensions of the signing request cannot be read") from exc
-    return asn1_x509.Name.build({"common_name": common_name[:64] or "certmonger"})
+    return bytes(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64] or "certmonger")]).public_bytes())
 
 
 def _signature_digest(csr: x509.CertificateSigningRequest) -> Digest:
@@ -100,30 +103,20 @@ def build_minicert(
     certificate. *fallback* names a subject for a request that has none.
     """
     digest = _signature_digest(csr)
-    algorithm = algos.SignedDigestAlgorithm({"algorithm": f"{digest.value.lower()}_rsa"})
+    algorithm = signature_algorithm(key, digest.value)
     name = _minicert_subject(csr, fallback)
-    start = now.replace(microsecond=0)
-    tbs = asn1_x509.TbsCertificate(
-        {
-            "version": "v3",
-            "serial_number": minicert_serial(transaction),
-            "signature": algorithm,
-            "issuer": name,
-            "validity": {"not_before": _time(start - _VALID_BEFORE), "not_after": _time(start + _VALID_AFTER)},
-            "subject": name,
-            "subject_public_key_info": keys.PublicKeyInfo.load(spki_der(key.public_key())),
-            "extensions": [
-                {
-                    "extn_id": "key_usage",
-                    "critical": True,
-                    "extn_value": asn1_x509.KeyUsage({"digital_signature", "key_encipherment"}),
-                }
-            ],
-        }
+    to_be_signed = der.sequence(
+        der.context(0, der.integer(2)),
+        der.integer(minicert_serial(transaction)),
+        algorithm,
+        name,
+        der.sequence(der.time(now - _VALID_BEFORE), der.time(now + _VALID_AFTER)),
+        name,
+        spki_der(key.public_key()),
+        der.context(3, der.sequence(_KEY_USAGE.encoded)),
     )
-    signature = key.sign(tbs.dump(), padding.PKCS1v15(), hash_algorithm(digest))
-    certificate = {"tbs_certificate": tbs, "signature_algorithm": algorithm, "signature_value": signature}
-    return bytes(asn1_x509.Certificate(certificate).dump())
+    signature = key.sign(to_be_signed, padding.PKCS1v15(), hash_algorithm(digest))
+    return der.sequence(to_be_signed, algorithm, der.bit_string(signature))
 
 
 def minicert_serial(transaction: str) -> int:
@@ -132,8 +125,3 @@ def minicert_serial(transaction: str) -> int:
     number = int(transaction) if is_number else 2**256
     digest = number.to_bytes(32, "big") if number < 2**256 else hashlib.sha256(transaction.encode()).digest()
     return int.from_bytes(digest[:_SERIAL_BYTES], "big") or 1
-
-
-def _time(moment: datetime) -> asn1_x509.Time:
-    """UTCTime until 2049, then GeneralizedTime (RFC 5280 section 4.1.2.5)."""
-    return asn1_x509.Time(name="utc_time" if moment.year < 2050 else "general_time", value=moment)

@@ -99,13 +99,15 @@ def load_library() -> ModuleType:
 class HttpClient:
     """Sends requests. An asynchronous context manager; every use of it is one trust and one set of limits.
 
-    Raises Unconfigured when a file that *tls* names cannot be used.
+    *is_https* is false where no https URL will be asked: the host's store of certificates is not loaded then, which
+    takes as long as the rest of a short run. Raises Unconfigured when a file that *tls* names cannot be used.
     """
 
-    def __init__(self, *, tls: TlsSettings, limits: Limits) -> None:
+    def __init__(self, *, tls: TlsSettings, limits: Limits, is_https: bool = True) -> None:
         # Here already: a process that has given up root may not be able to read it any more.
         self._library = load_library()
-        self._tls = tls_context(tls)
+        # True means the library's own context, which an https proxy is still checked with.
+        self._tls = tls_context(tls) if is_https or tls != TlsSettings() else True
         self._limits = limits
         self._session: aiohttp.ClientSession | None = None
 
@@ -195,7 +197,7 @@ def run_with_client(
     for good. Raises Unreachable when the time is over, and what *task* raises.
     """
 
-    client = HttpClient(tls=tls, limits=limits)
+    client = HttpClient(tls=tls, limits=limits, is_https=not url.startswith("http:"))
     prepare()
 
     async def bounded() -> _Result:

@@ -79,12 +79,14 @@ class ScepServer:
         if capabilities.has_post:
             first, second = second, first
         response = await first(message)
-        if not _is_signed(response.body) and self._may_retry(response.status, capabilities):
+        if _is_signed(response.body):
+            return response.body
+        if self._may_retry(response.status, capabilities):
             _log.info("HTTP %d, trying the other method", response.status)
             response = await second(message)
-        if not _is_signed(response.body):
-            raise Unreachable(self._complaint("PKIOperation", response))
-        return response.body
+            if _is_signed(response.body):
+                return response.body
+        raise Unreachable(self._complaint("PKIOperation", response))
 
     def complain(self, operation: str, response: HttpResponse) -> Rejected | Unreachable:
         """The error for an answer of *operation* whose status is not 200."""

@@ -54,11 +54,11 @@ async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCer
     Raises NeedMessages for a message that is not well-formed, before anything is
     sent; Rejected and Unreachable.
     """
-    for message in filter(None, (candidates.plain, candidates.rekey)):
-        _inspect(message, candidates, trusted)
+    given = {candidates.plain or candidates.rekey, candidates.rekey or candidates.plain}
+    inspected = {message: _inspect(message, candidates, trusted) for message in given}
     capabilities = await server.capabilities()
     message = candidates.choose(capabilities)
-    outgoing = _inspect(message, candidates, trusted)
+    outgoing = inspected[message]
     _log.info("sending messageType %s, transactionID %s", outgoing.message_type, outgoing.transaction_id)
     trace_message("sent", message)
     for certificate in trusted.all:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certmongerd.core.errors import RemoteProtocolError
-from certmongerd.scep.ber import encode, to_der
+from certmongerd.pki.der import encode
+from certmongerd.scep.ber import to_der
 
 
 def test_indefinite_lengths_become_definite() -> None:
