@@ -30,6 +30,7 @@ MESSAGE: Final = struct.Struct("!BQi")
 
 _MAX_COMMAND_BYTES: Final = 16384
 _DESCRIPTORS: Final = 4
+_ALL_SIGNALS: Final = signal.valid_signals()
 _UNCAUGHT: Final = 70
 """Status of a helper that raised: not one of the protocol, so that it counts as broken."""
 
@@ -159,7 +160,7 @@ class Server:
 
     def _start(self, run: int, module: str, descriptors: Sequence[int]) -> None:
         """Fork the child of a run."""
-        old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
         try:
             pid = os.fork()
             if pid == 0:

@@ -231,8 +231,16 @@ def sign_own(
     return Issued(cert=to_pem(certificate), spki=spki_of(certificate))
 
 
-def read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
-    """The certificates in what the helper of *ca* printed. Raises KeyStoreError."""
+def read_issued(request: Request, ca: Ca, output: bytes) -> tuple[Answer, bool]:
+    """The certificates in what the helper of *ca* printed, and whether the CA issued them with a key not known yet.
+
+    Raises KeyStoreError.
+    """
+    answer = _read_issued(request, ca, output)
+    return answer, isinstance(answer, Issued) and _is_by_unknown_issuer(answer, ca)
+
+
+def _read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     try:
         reply = parse_issued(output)
         if isinstance(reply, EnvelopedReply):
@@ -245,7 +253,7 @@ def read_issued(request: Request, ca: Ca, output: bytes) -> Answer:
     return Issued(cert=reply.certificate, spki=spki_of(leaf), chain=reply.chain, roots=reply.roots)
 
 
-def is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
+def _is_by_unknown_issuer(issued: Issued, ca: Ca) -> bool:
     """Whether *ca* is known by its certificates, and neither they nor what came along issued this one."""
     known = [*ca.root_certs, *ca.other_root_certs, *ca.other_certs]
     if not known:

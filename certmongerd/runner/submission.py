@@ -23,7 +23,6 @@ from certmongerd.core.events import (
     Answer,
     EffectResult,
     Failed,
-    Issued,
     Rejected,
     ScepImpossible,
     ScepObstacle,
@@ -78,12 +77,14 @@ class Submissions:
         if entry.ca.type is CaType.INTERNAL_SELF:
             return await self._self_sign(request, entry)
         mask = _mask_of(request)
-        answer = await self._run_helper(request, entry.ca, effect, mask)
-        if isinstance(answer, RawIssued):
-            answer = await self._with_key(request, jobs.read_issued, request, entry.ca, answer.output)
-        if isinstance(answer, Issued) and await self.executor.file_work(jobs.is_by_unknown_issuer, answer, entry.ca):
-            # The CA has a new key. Whoever keeps its certificates needs the new one as soon as the new key is used.
-            self.refetch_roots(entry)
+        said = await self._run_helper(request, entry.ca, effect, mask)
+        if not isinstance(said, RawIssued):
+            answer = said
+        else:
+            answer, is_by_new_key = await self._with_key(request, jobs.read_issued, request, entry.ca, said.output)
+            if is_by_new_key:
+                # Whoever keeps the CA's certificates needs the new one as soon as the new key is used.
+                self.refetch_roots(entry)
         if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
             answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):

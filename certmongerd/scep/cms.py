@@ -1,6 +1,7 @@
 """The outlines of SignedData and EnvelopedData (RFC 5652 sections 5 and 6): which member stands where.
 
-Everything here takes definite lengths and raises ValueError for what has another outline.
+Everything here takes definite lengths and raises ValueError for what has another outline. Members that nobody needs may
+be anything.
 """
 
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ class SignedData:
         members = _content_of(encoded, SIGNED_DATA)
         if members is None:
             return None
-        version, digests, encapsulated, *optional, signer_infos = members
-        _expect((version, der.INTEGER), (digests, der.SET), (encapsulated, der.SEQUENCE), (signer_infos, der.SET))
+        _version, _digests, encapsulated, *optional, signer_infos = members
+        _expect((encapsulated, der.SEQUENCE), (signer_infos, der.SET))
         choices = _optional(optional, _CERTIFICATES, _CRLS)
         content_type, *rest = encapsulated.children()
         content = None
@@ -75,10 +76,10 @@ class SignerInfo:
     @classmethod
     def read(cls, element: Element) -> "SignerInfo":
         """From an element of signerInfos."""
-        version, identifier, digest_algorithm, *rest = element.children()
+        _version, identifier, digest_algorithm, *rest = element.children()
         attributes = rest.pop(0) if rest[0].tag == _SIGNED_ATTRIBUTES else None
         algorithm, signature, *unsigned = rest
-        _expect((element, der.SEQUENCE), (version, der.INTEGER), (digest_algorithm, der.SEQUENCE))
+        _expect((element, der.SEQUENCE), (digest_algorithm, der.SEQUENCE))
         _expect((algorithm, der.SEQUENCE), (signature, der.OCTET_STRING))
         _optional(unsigned, _UNSIGNED_ATTRIBUTES)
         return cls(
@@ -108,11 +109,11 @@ class EnvelopedData:
         members = _content_of(encoded, ENVELOPED_DATA)
         if members is None:
             return None
-        version, *rest = members
+        _version, *rest = members
         if rest[0].tag == _ORIGINATOR_INFO:
             del rest[0]
         recipients, encrypted, *unprotected = rest
-        _expect((version, der.INTEGER), (recipients, der.SET), (encrypted, der.SEQUENCE))
+        _expect((recipients, der.SET), (encrypted, der.SEQUENCE))
         _optional(unprotected, _UNPROTECTED_ATTRIBUTES)
         content_type, encryption, *content = encrypted.children()
         _expect((encryption, der.SEQUENCE))
@@ -138,8 +139,8 @@ class KeyTransport:
     @classmethod
     def read(cls, element: Element) -> "KeyTransport":
         """From an element of recipientInfos."""
-        version, identifier, algorithm, encrypted_key = element.children()
-        _expect((version, der.INTEGER), (algorithm, der.SEQUENCE), (encrypted_key, der.OCTET_STRING))
+        _version, identifier, algorithm, encrypted_key = element.children()
+        _expect((algorithm, der.SEQUENCE), (encrypted_key, der.OCTET_STRING))
         return cls(identifier=Identifier.read(identifier), algorithm=algorithm, encrypted_key=encrypted_key.content)
 
 

@@ -39,6 +39,12 @@ def can_give_up() -> bool:
     return _Process.is_program and os.geteuid() == 0
 
 
+def load_late() -> None:
+    """Load what Python otherwise loads in the middle of a run."""
+    for name in _LOADED_LATE:
+        importlib.import_module(name)
+
+
 def give_up(*, keeps_ports: bool = False) -> None:
     """Become the service user, for good; *keeps_ports* spares the right to listen on ports below 1024.
 
@@ -51,8 +57,7 @@ def give_up(*, keeps_ports: bool = False) -> None:
         return  # root of such a container is a user like others outside, and can become nobody else
     if user is None:
         raise Unconfigured(f'There is no user "{SERVICE_USER}" to speak to the network as: run systemd-sysusers')
-    for name in _LOADED_LATE:
-        importlib.import_module(name)
+    load_late()
     try:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _prctl(_PR_SET_KEEPCAPS, int(keeps_ports))

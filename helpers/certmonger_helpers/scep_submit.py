@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from cryptography import x509
 
 from certmonger_helpers.address import http_url, shown
+from certmonger_helpers.privileges import load_late
 from certmonger_helpers.protocol import (
     ExitStatus,
     Helper,
@@ -36,6 +37,8 @@ from certmonger_helpers.scep.trace import traced
 from certmonger_helpers.tls import TlsSettings
 from certmonger_helpers.transport import HttpClient, Limits, load_library, run_with_client
 from certmongerd.scep.caps import Capabilities
+from certmongerd.scep.digests import digest_of
+from certmongerd.scep.oids import Digest
 from certmongerd.scep.trust import TrustedCertificates
 
 REQUIREMENTS: Final = (
@@ -212,6 +215,13 @@ HELPER: Final = Helper(
     add_options=add_options,
     choose_operation=choose_operation,
 )
+
+
+def warm_up() -> None:
+    """Do once what is slow the first time in a process: called before many runs are forked."""
+    load_late()
+    build_parser(HELPER).parse_args([])
+    digest_of(Digest.SHA256, b"")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

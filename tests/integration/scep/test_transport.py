@@ -86,6 +86,16 @@ def test_every_request_trusts_the_given_ca_file(helper: RunHelper, tmp_path: Pat
         assert behaviour.operations == ["GetCACaps", "GetCACaps", "GetCACert"]
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_ca_file_that_cannot_be_used_is_named(helper: RunHelper, tmp_path: Path, scheme: str) -> None:
+    missing, empty = tmp_path / "missing.pem", tmp_path / "empty.pem"
+    empty.touch()
+    for file in (missing, empty):
+        finished = helper("-u", f"{scheme}://127.0.0.1:1/scep", "-R", str(file), OPERATION="FETCH-SCEP-CA-CAPS")
+        assert finished.status == 4
+        assert str(file) in finished.first_line
+
+
 def test_without_a_file_the_hosts_store_is_trusted(
     helper: RunHelper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
