@@ -33,7 +33,7 @@ _LATIN_TYPES = {PRINTABLE_STRING, IA5_STRING, T61_STRING, VISIBLE_STRING, GENERA
 
 
 class DerError(ValueError):
-    """The bytes are not the DER that was expected; stays inside this package."""
+    """The bytes are not the DER that was expected; stays inside the packages that read and write DER."""
 
 
 class Element(NamedTuple):
@@ -48,6 +48,12 @@ class Element(NamedTuple):
     def children(self) -> tuple["Element", ...]:
         """The elements that the content consists of; `DerError` when it does not."""
         return tuple(elements(self.content))
+
+    def expect(self, tag: int) -> "Element":
+        """The element itself, if it has this tag; `DerError` otherwise."""
+        if self.tag != tag:
+            raise DerError(f"tag {self.tag:#x} where {tag:#x} was expected")
+        return self
 
 
 def elements(data: bytes) -> Iterator[Element]:
@@ -72,9 +78,7 @@ def decode(data: bytes, tag: int | None = None) -> Element:
     element = _element_at(data, 0)
     if len(element.encoded) != len(data):
         raise DerError("trailing bytes after an element")
-    if tag is not None and element.tag != tag:
-        raise DerError(f"tag {element.tag:#x} where {tag:#x} was expected")
-    return element
+    return element if tag is None else element.expect(tag)
 
 
 def _element_at(data: bytes, offset: int) -> Element:
@@ -115,6 +119,11 @@ def sequence(*parts: bytes) -> bytes:
 def set_of(*parts: bytes) -> bytes:
     """SET OF: sorted by encoding, as DER demands."""
     return encode(SET, *sorted(parts))
+
+
+def algorithm_with_null(dotted: str) -> bytes:
+    """AlgorithmIdentifier whose parameters are NULL, as those of digests and of RSA are (RFC 3370)."""
+    return sequence(oid(dotted), encode(NULL))
 
 
 def context(number: int, *parts: bytes) -> bytes:

@@ -58,7 +58,7 @@ def encrypt_private_key(pkcs8: bytes, pin: str, cipher: str) -> bytes:
         der.sequence(
             der.octet_string(salt),
             der.integer(ITERATIONS),
-            der.sequence(der.oid(_HMAC_SHA256), der.encode(der.NULL)),
+            der.algorithm_with_null(_HMAC_SHA256),
         ),
     )
     encryption = der.sequence(der.oid(scheme.oid), der.octet_string(iv))

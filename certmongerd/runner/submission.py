@@ -78,13 +78,13 @@ class Submissions:
             return await self._self_sign(request, entry)
         mask = _mask_of(request)
         said = await self._run_helper(request, entry.ca, effect, mask)
-        if not isinstance(said, RawIssued):
-            answer = said
-        else:
+        if isinstance(said, RawIssued):
             answer, is_by_new_key = await self._with_key(request, jobs.read_issued, request, entry.ca, said.output)
             if is_by_new_key:
                 # Whoever keeps the CA's certificates needs the new one as soon as the new key is used.
                 self.refetch_roots(entry)
+        else:
+            answer = said
         if isinstance(answer, Rejected | Unreachable | Unconfigured | Unusable):
             answer = replace(answer, text=mask.hide(answer.text))
         if effect.with_scep and isinstance(answer, Unreachable):

@@ -7,9 +7,13 @@ be anything.
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography import x509
+
+from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.pki import der
 from certmongerd.pki.der import Element
-from certmongerd.scep.asn1 import CertificateId
+from certmongerd.scep.asn1 import CertificateId, certificate_id
+from certmongerd.scep.certificates import key_identifiers
 from certmongerd.scep.oids import ENVELOPED_DATA, SIGNED_DATA
 
 IMPLICIT_0: Final = 0x80
@@ -44,50 +48,50 @@ class SignedData:
         if members is None:
             return None
         _version, _digests, encapsulated, *optional, signer_infos = members
-        _expect((encapsulated, der.SEQUENCE), (signer_infos, der.SET))
         choices = _optional(optional, _CERTIFICATES, _CRLS)
-        content_type, *rest = encapsulated.children()
+        content_type, *rest = encapsulated.expect(der.SEQUENCE).children()
         content = None
         if rest:
             (wrapper,) = rest
-            _expect((wrapper, _EXPLICIT_0))
             # An OCTET STRING. PKCS #7 allows others; what is signed then is the content, too (RFC 2315 section 9.3).
-            (inner,) = wrapper.children()
+            (inner,) = wrapper.expect(_EXPLICIT_0).children()
             content = inner.content
         return cls(
             content_type=der.read_oid(content_type),
             content=content,
             certificates=_children(choices.get(_CERTIFICATES)),
             crls=_children(choices.get(_CRLS)),
-            signer_infos=signer_infos.children(),
+            signer_infos=signer_infos.expect(der.SET).children(),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignerInfo:
-    """The members of a SignerInfo."""
+    """One SignerInfo as it was sent."""
 
     identifier: "Identifier"
-    digest_algorithm: Element
-    signed_attributes: Element | None
-    signature_algorithm: Element
+    digest_algorithm: str
+    signature_algorithm: str
+    signature_parameters: bytes
+    """DER AlgorithmIdentifier of the signature."""
+    signed_attributes: bytes | None
+    """Content octets of the SET as sent; None when there are none."""
     signature: bytes
 
     @classmethod
     def read(cls, element: Element) -> "SignerInfo":
         """From an element of signerInfos."""
-        _version, identifier, digest_algorithm, *rest = element.children()
+        _version, identifier, digest_algorithm, *rest = element.expect(der.SEQUENCE).children()
         attributes = rest.pop(0) if rest[0].tag == _SIGNED_ATTRIBUTES else None
         algorithm, signature, *unsigned = rest
-        _expect((element, der.SEQUENCE), (digest_algorithm, der.SEQUENCE))
-        _expect((algorithm, der.SEQUENCE), (signature, der.OCTET_STRING))
         _optional(unsigned, _UNSIGNED_ATTRIBUTES)
         return cls(
             identifier=Identifier.read(identifier),
-            digest_algorithm=digest_algorithm,
-            signed_attributes=attributes,
-            signature_algorithm=algorithm,
-            signature=signature.content,
+            digest_algorithm=_read_algorithm(digest_algorithm)[0],
+            signature_algorithm=_read_algorithm(algorithm)[0],
+            signature_parameters=algorithm.encoded,
+            signed_attributes=None if attributes is None else attributes.content,
+            signature=signature.expect(der.OCTET_STRING).content,
         )
 
 
@@ -95,17 +99,17 @@ class SignerInfo:
 class EnvelopedData:
     """The members of an EnvelopedData."""
 
-    key_transports: tuple[Element, ...]
-    """The recipients that are KeyTransRecipientInfo."""
+    recipients: tuple["KeyTransport", ...]
+    """Those of key transport; others cannot be meant for an RSA key."""
     content_type: str
     algorithm: str
     parameters: bytes
-    """DER; empty when absent."""
-    content: bytes | None
+    """DER of the content encryption algorithm's parameters; empty when absent."""
+    ciphertext: bytes
 
     @classmethod
     def read(cls, encoded: bytes) -> "EnvelopedData | None":
-        """From a ContentInfo; None when that holds something else."""
+        """From a ContentInfo; None when that holds something else. Raises RemoteProtocolError without content."""
         members = _content_of(encoded, ENVELOPED_DATA)
         if members is None:
             return None
@@ -113,35 +117,43 @@ class EnvelopedData:
         if rest[0].tag == _ORIGINATOR_INFO:
             del rest[0]
         recipients, encrypted, *unprotected = rest
-        _expect((recipients, der.SET), (encrypted, der.SEQUENCE))
         _optional(unprotected, _UNPROTECTED_ATTRIBUTES)
-        content_type, encryption, *content = encrypted.children()
-        _expect((encryption, der.SEQUENCE))
-        algorithm, parameters = read_algorithm(encryption)
+        content_type, encryption, *content = encrypted.expect(der.SEQUENCE).children()
+        algorithm, parameters = _read_algorithm(encryption)
         ciphertext = _optional(content, IMPLICIT_0).get(IMPLICIT_0)
+        if ciphertext is None:
+            raise RemoteProtocolError("The envelope has no content")
         return cls(
-            key_transports=tuple(each for each in recipients.children() if each.tag == der.SEQUENCE),
+            recipients=tuple(
+                KeyTransport.read(each) for each in recipients.expect(der.SET).children() if each.tag == der.SEQUENCE
+            ),
             content_type=der.read_oid(content_type),
             algorithm=algorithm,
             parameters=parameters,
-            content=None if ciphertext is None else ciphertext.content,
+            ciphertext=ciphertext.content,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTransport:
-    """The members of a KeyTransRecipientInfo."""
+    """One KeyTransRecipientInfo."""
 
     identifier: "Identifier"
-    algorithm: Element
+    algorithm: str
+    algorithm_der: bytes
+    """AlgorithmIdentifier of the key transport."""
     encrypted_key: bytes
 
     @classmethod
     def read(cls, element: Element) -> "KeyTransport":
         """From an element of recipientInfos."""
         _version, identifier, algorithm, encrypted_key = element.children()
-        _expect((algorithm, der.SEQUENCE), (encrypted_key, der.OCTET_STRING))
-        return cls(identifier=Identifier.read(identifier), algorithm=algorithm, encrypted_key=encrypted_key.content)
+        return cls(
+            identifier=Identifier.read(identifier),
+            algorithm=_read_algorithm(algorithm)[0],
+            algorithm_der=algorithm.encoded,
+            encrypted_key=encrypted_key.expect(der.OCTET_STRING).content,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,15 +169,20 @@ class Identifier:
         """From either of its forms."""
         if element.tag == IMPLICIT_0:
             return cls(certificate_id=None, key_identifier=element.content)
-        _expect((element, der.SEQUENCE))
-        issuer, serial = element.children()
+        issuer, serial = element.expect(der.SEQUENCE).children()
         named = CertificateId(issuer=issuer.encoded, serial=der.read_integer(serial))
         return cls(certificate_id=named, key_identifier=b"")
 
+    def names(self, certificate: x509.Certificate) -> bool:
+        """Whether *certificate* is the one that is meant."""
+        if self.certificate_id is not None:
+            return self.certificate_id.names(certificate_id(certificate))
+        return self.key_identifier in key_identifiers(certificate)
 
-def read_algorithm(element: Element) -> tuple[str, bytes]:
+
+def _read_algorithm(element: Element) -> tuple[str, bytes]:
     """Object identifier and DER parameters, empty when absent, of an AlgorithmIdentifier."""
-    algorithm, *parameters = element.children()
+    algorithm, *parameters = element.expect(der.SEQUENCE).children()
     if len(parameters) > 1:
         raise ValueError("an AlgorithmIdentifier has two members at most")
     return der.read_oid(algorithm), parameters[0].encoded if parameters else b""
@@ -176,17 +193,8 @@ def _content_of(encoded: bytes, kind: str) -> tuple[Element, ...] | None:
     content_type, wrapper = der.decode(encoded, der.SEQUENCE).children()
     if der.read_oid(content_type) != kind:
         return None
-    _expect((wrapper, _EXPLICIT_0))
-    (content,) = wrapper.children()
-    _expect((content, der.SEQUENCE))
-    return content.children()
-
-
-def _expect(*members: tuple[Element, int]) -> None:
-    """Compare each element with the tag it has to have."""
-    for element, tag in members:
-        if element.tag != tag:
-            raise ValueError(f"tag {element.tag:#x} where {tag:#x} was expected")
+    (content,) = wrapper.expect(_EXPLICIT_0).children()
+    return content.expect(der.SEQUENCE).children()
 
 
 def _optional(elements: list[Element], *tags: int) -> dict[int, Element]:

@@ -6,7 +6,8 @@ from cryptography import x509
 
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.scep.attributes import Attributes
-from certmongerd.scep.enveloped import Recipient, parse_enveloped
+from certmongerd.scep.cms import KeyTransport
+from certmongerd.scep.enveloped import parse_enveloped
 from certmongerd.scep.oids import (
     CIPHERS_BY_OID,
     DIGESTS_BY_OID,
@@ -51,7 +52,7 @@ def describe_message(message: bytes) -> tuple[Fact, ...]:
         digest = DIGESTS_BY_OID.get(signer.digest_algorithm)
         facts += _attributes(signer.signed_attributes)
         facts.append(("digest", digest.value if digest else signer.digest_algorithm))
-        named = [each for each in load_certificates(signed.certificates) if signer.is_named_by(each)]
+        named = [each for each in load_certificates(signed.certificates) if signer.identifier.names(each)]
         facts.append(("signer", describe_certificate(named[0]) if named else "a certificate that is not enclosed"))
     if not signed.signers:
         facts.append(("signer", "none"))
@@ -125,9 +126,9 @@ def _content(content: bytes | None) -> list[Fact]:
     return facts + [("recipient", _recipient(recipient)) for recipient in envelope.recipients]
 
 
-def _recipient(recipient: Recipient) -> str:
+def _recipient(recipient: KeyTransport) -> str:
     """How the recipient is named, and how the key goes to it."""
     transport = "PKCS#1 v1.5" if recipient.algorithm == RSA_ENCRYPTION else recipient.algorithm
-    if recipient.certificate_id is None:
-        return f"key identifier {recipient.key_identifier.hex().upper()}, {transport}"
-    return f"serial {recipient.certificate_id.serial:X}, {transport}"
+    if recipient.identifier.certificate_id is None:
+        return f"key identifier {recipient.identifier.key_identifier.hex().upper()}, {transport}"
+    return f"serial {recipient.identifier.certificate_id.serial:X}, {transport}"

@@ -1,7 +1,6 @@
 """EnvelopedData for RSA recipients (RFC 5652 section 6): building for requests, tolerant opening of replies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
@@ -10,11 +9,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.pki import der
-from certmongerd.scep.asn1 import CertificateId, certificate_id, decoding
+from certmongerd.scep.asn1 import certificate_id, decoding
 from certmongerd.scep.ber import envelope_to_der
-from certmongerd.scep.certificates import key_identifiers
 from certmongerd.scep.ciphers import decrypt, encrypt, key_bytes_of
-from certmongerd.scep.cms import IMPLICIT_0, EnvelopedData, KeyTransport, content_info, read_algorithm
+from certmongerd.scep.cms import IMPLICIT_0, EnvelopedData, KeyTransport, content_info
 from certmongerd.scep.digests import hash_algorithm
 from certmongerd.scep.errors import UndecryptableReply
 from certmongerd.scep.oids import DATA, DIGESTS_BY_OID, ENVELOPED_DATA, RSA_ENCRYPTION, RSAES_OAEP, Cipher
@@ -23,66 +21,14 @@ _VERSION: Final = 0
 """Of EnvelopedData and KeyTransRecipientInfo, when the recipient is named by issuer and serial number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
-    """One KeyTransRecipientInfo."""
-
-    certificate_id: CertificateId | None
-    """None when the recipient is named by key identifier."""
-    key_identifier: bytes
-    algorithm: str
-    algorithm_der: bytes
-    """AlgorithmIdentifier of the key transport."""
-    encrypted_key: bytes
-
-    def is_named_by(self, certificate: x509.Certificate) -> bool:
-        """Whether *certificate* is the one the recipient is named by."""
-        if self.certificate_id is not None:
-            return self.certificate_id.names(certificate_id(certificate))
-        return self.key_identifier in key_identifiers(certificate)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
-    """An EnvelopedData."""
-
-    recipients: tuple[Recipient, ...]
-    """Those of key transport; others cannot be meant for an RSA key."""
-    content_type: str
-    algorithm: str
-    parameters: bytes
-    """DER of the content encryption algorithm's parameters; empty when absent."""
-    ciphertext: bytes
-
-
-def parse_enveloped(data: bytes) -> Envelope:
+def parse_enveloped(data: bytes) -> EnvelopedData:
     """Read a ContentInfo with EnvelopedData, BER allowed. Raises RemoteProtocolError."""
     definite = envelope_to_der(data)
     with decoding("EnvelopedData"):
         enveloped = EnvelopedData.read(definite)
-        if enveloped is None:
-            raise RemoteProtocolError("The message is not EnvelopedData")
-        if enveloped.content is None:
-            raise RemoteProtocolError("The envelope has no content")
-        return Envelope(
-            recipients=tuple(_read_recipient(KeyTransport.read(each)) for each in enveloped.key_transports),
-            content_type=enveloped.content_type,
-            algorithm=enveloped.algorithm,
-            parameters=enveloped.parameters,
-            ciphertext=enveloped.content,
-        )
-
-
-def _read_recipient(info: KeyTransport) -> Recipient:
-    """Called inside `decoding`."""
-    algorithm, _ = read_algorithm(info.algorithm)
-    return Recipient(
-        certificate_id=info.identifier.certificate_id,
-        key_identifier=info.identifier.key_identifier,
-        algorithm=algorithm,
-        algorithm_der=info.algorithm.encoded,
-        encrypted_key=info.encrypted_key,
-    )
+    if enveloped is None:
+        raise RemoteProtocolError("The message is not EnvelopedData")
+    return enveloped
 
 
 def build_enveloped(
@@ -100,7 +46,7 @@ def build_enveloped(
     transport = der.sequence(
         der.integer(_VERSION),
         certificate_id(recipient).encoded,
-        der.sequence(der.oid(RSA_ENCRYPTION), der.encode(der.NULL)),
+        der.algorithm_with_null(RSA_ENCRYPTION),
         der.octet_string(key.encrypt(content_key, padding.PKCS1v15())),
     )
     encrypted = der.sequence(
@@ -112,7 +58,7 @@ def build_enveloped(
 
 
 def open_envelope(
-    envelope: Envelope, keys: Sequence[tuple[rsa.RSAPrivateKey, Sequence[x509.Certificate]]]
+    envelope: EnvelopedData, keys: Sequence[tuple[rsa.RSAPrivateKey, Sequence[x509.Certificate]]]
 ) -> tuple[bytes, ...]:
     """Plausible plaintexts, best first: recipients that name one of the keys' certificates, then every other pair.
 
@@ -124,7 +70,7 @@ def open_envelope(
     pairs = [(recipient, key, certificates) for recipient in envelope.recipients for key, certificates in keys]
     if not pairs:
         raise UndecryptableReply("The reply is not addressed to an RSA key")
-    addressed = [pair for pair in pairs if any(pair[0].is_named_by(certificate) for certificate in pair[2])]
+    addressed = [pair for pair in pairs if any(pair[0].identifier.names(certificate) for certificate in pair[2])]
     others = [pair for pair in pairs if pair not in addressed]
     plaintexts: list[bytes] = []
     reason: RemoteProtocolError | None = None
@@ -141,7 +87,7 @@ def open_envelope(
     raise UndecryptableReply("The reply is not addressed to our key")
 
 
-def _unwrap(recipient: Recipient, key: rsa.RSAPrivateKey, length: int) -> bytes:
+def _unwrap(recipient: KeyTransport, key: rsa.RSAPrivateKey, length: int) -> bytes:
     """The content encryption key. Raises RemoteProtocolError when it is not for *key*."""
     if recipient.algorithm == RSA_ENCRYPTION:
         scheme: padding.AsymmetricPadding = padding.PKCS1v15()

@@ -130,6 +130,6 @@ def _inspect(message: bytes, ra: x509.Certificate, accepted: frozenset[MessageTy
     nonce = attributes.octets(SENDER_NONCE)
     if nonce is None or len(nonce) != SENDER_NONCE_BYTES:
         raise RemoteProtocolError("it has no senderNonce of 16 bytes")
-    if not any(recipient.is_named_by(ra) for recipient in parse_enveloped(signed.content or b"").recipients):
+    if not any(recipient.identifier.names(ra) for recipient in parse_enveloped(signed.content or b"").recipients):
         raise RemoteProtocolError("it is encrypted to another certificate than the RA's")
     return Outgoing(transaction_id=transaction, sender_nonce=nonce, message_type=MessageType(type_text))

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from certmongerd.core.errors import RemoteProtocolError
 from certmongerd.pki import der
-from certmongerd.scep.asn1 import CertificateId, certificate_der, certificate_id, decoding
+from certmongerd.scep.asn1 import certificate_der, certificate_id, decoding
 from certmongerd.scep.attributes import Attributes, encode_request_attributes, sort_set
 from certmongerd.scep.ber import to_der
-from certmongerd.scep.certificates import key_identifiers, load_certificate
-from certmongerd.scep.cms import SignedData, SignerInfo, content_info, read_algorithm
+from certmongerd.scep.certificates import load_certificate
+from certmongerd.scep.cms import SignedData, SignerInfo, content_info
 from certmongerd.scep.digests import digest_of, hash_algorithm
 from certmongerd.scep.oids import (
     DATA,
@@ -38,28 +38,6 @@ _VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signer:
-    """One SignerInfo as it was sent."""
-
-    certificate_id: CertificateId | None
-    """None when the signer is named by key identifier."""
-    key_identifier: bytes
-    digest_algorithm: str
-    signature_algorithm: str
-    signature_parameters: bytes
-    """DER AlgorithmIdentifier of the signature."""
-    signed_attributes: bytes | None
-    """Content octets of the SET as sent; None when there are none."""
-    signature: bytes
-
-    def is_named_by(self, certificate: x509.Certificate) -> bool:
-        """Whether *certificate* is the one the SignerInfo names."""
-        if self.certificate_id is not None:
-            return self.certificate_id.names(certificate_id(certificate))
-        return self.key_identifier in key_identifiers(certificate)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignedMessage:
     """A SignedData."""
 
@@ -68,7 +46,7 @@ class SignedMessage:
     """None when absent, as RFC 8894 wants it for replies without a certificate."""
     certificates: tuple[bytes, ...]
     """DER of the embedded certificates, in the order sent."""
-    signers: tuple[Signer, ...]
+    signers: tuple[SignerInfo, ...]
 
 
 def parse_signed(data: bytes) -> SignedMessage:
@@ -82,23 +60,8 @@ def parse_signed(data: bytes) -> SignedMessage:
             content_type=signed.content_type,
             content=signed.content,
             certificates=tuple(each.encoded for each in signed.certificates if each.tag == der.SEQUENCE),
-            signers=tuple(_read_signer(SignerInfo.read(each)) for each in signed.signer_infos),
+            signers=tuple(SignerInfo.read(each) for each in signed.signer_infos),
         )
-
-
-def _read_signer(info: SignerInfo) -> Signer:
-    """Called inside `decoding`."""
-    digest_algorithm, _ = read_algorithm(info.digest_algorithm)
-    signature_algorithm, _ = read_algorithm(info.signature_algorithm)
-    return Signer(
-        certificate_id=info.identifier.certificate_id,
-        key_identifier=info.identifier.key_identifier,
-        digest_algorithm=digest_algorithm,
-        signature_algorithm=signature_algorithm,
-        signature_parameters=info.signature_algorithm.encoded,
-        signed_attributes=None if info.signed_attributes is None else info.signed_attributes.content,
-        signature=info.signature,
-    )
 
 
 def build_signed(
@@ -121,13 +84,13 @@ def build_signed(
         now=now,
     )
     signature = key.sign(der.encode(der.SET, attributes), padding.PKCS1v15(), hash_algorithm(digest))
-    digest_algorithm = der.sequence(der.oid(digest.oid), der.encode(der.NULL))
+    digest_algorithm = der.algorithm_with_null(digest.oid)
     signer = der.sequence(
         der.integer(_VERSION),
         certificate_id(certificate).encoded,
         digest_algorithm,
         der.context(0, attributes),
-        der.sequence(der.oid(RSA_ENCRYPTION), der.encode(der.NULL)),
+        der.algorithm_with_null(RSA_ENCRYPTION),
         der.octet_string(signature),
     )
     signed = der.sequence(
@@ -140,7 +103,7 @@ def build_signed(
     return content_info(SIGNED_DATA, signed)
 
 
-def sole_signer(message: SignedMessage) -> tuple[Signer, Attributes]:
+def sole_signer(message: SignedMessage) -> tuple[SignerInfo, Attributes]:
     """The signer and its attributes; raises RemoteProtocolError unless there is exactly one, with attributes."""
     if len(message.signers) != 1:
         raise RemoteProtocolError(f"The message has {len(message.signers)} signers instead of one")
@@ -150,7 +113,7 @@ def sole_signer(message: SignedMessage) -> tuple[Signer, Attributes]:
     return signer, Attributes.parse(signer.signed_attributes)
 
 
-def check_content_digest(message: SignedMessage, signer: Signer, attributes: Attributes) -> None:
+def check_content_digest(message: SignedMessage, signer: SignerInfo, attributes: Attributes) -> None:
     """Compare messageDigest with the content; absent content counts as empty. Raises RemoteProtocolError."""
     digest = DIGESTS_BY_OID.get(signer.digest_algorithm)
     if digest is None:
@@ -170,12 +133,12 @@ def load_certificates(encodings: Iterable[bytes]) -> tuple[x509.Certificate, ...
     return tuple(loaded)
 
 
-def find_signer(signer: Signer, candidates: Sequence[x509.Certificate]) -> x509.Certificate:
+def find_signer(signer: SignerInfo, candidates: Sequence[x509.Certificate]) -> x509.Certificate:
     """The certificate among *candidates* that the signer names and whose key made the signature.
 
     Raises RemoteProtocolError when none is named, or the signature is not valid.
     """
-    named = [certificate for certificate in candidates if signer.is_named_by(certificate)]
+    named = [certificate for certificate in candidates if signer.identifier.names(certificate)]
     if not named:
         raise RemoteProtocolError("The certificate of the signer is not known")
     for certificate in named:
@@ -184,7 +147,7 @@ def find_signer(signer: Signer, candidates: Sequence[x509.Certificate]) -> x509.
     raise RemoteProtocolError("The signature is not valid")
 
 
-def is_signed_by(signer: Signer, certificate: x509.Certificate) -> bool:
+def is_signed_by(signer: SignerInfo, certificate: x509.Certificate) -> bool:
     """Whether the key of *certificate* made the signature over the attributes.
 
     The attributes are taken as sent, else in the order that DER prescribes.
@@ -200,7 +163,7 @@ def is_signed_by(signer: Signer, certificate: x509.Certificate) -> bool:
     return any(_verify(signer, key, der.encode(der.SET, content)) for content in (as_sent, sort_set(as_sent)))
 
 
-def _verify(signer: Signer, key: CertificatePublicKeyTypes, data: bytes) -> bool:
+def _verify(signer: SignerInfo, key: CertificatePublicKeyTypes, data: bytes) -> bool:
     """Check the signature over *data*."""
     try:
         if isinstance(key, rsa.RSAPublicKey):
@@ -217,7 +180,7 @@ def _verify(signer: Signer, key: CertificatePublicKeyTypes, data: bytes) -> bool
     return True
 
 
-def _rsa_scheme(signer: Signer) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+def _rsa_scheme(signer: SignerInfo) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     """Padding and digest of an RSA signature."""
     algorithm = signer.signature_algorithm
     if algorithm == RSASSA_PSS:
@@ -243,7 +206,7 @@ def _pss_scheme(algorithm_der: bytes) -> tuple[padding.AsymmetricPadding, hashes
         return padding.PSS(mgf=mask, salt_length=salt_length), hash_algorithm(digest)
 
 
-def _ecdsa_digest(signer: Signer) -> hashes.HashAlgorithm:
+def _ecdsa_digest(signer: SignerInfo) -> hashes.HashAlgorithm:
     """Digest of an ECDSA signature."""
     digest = DIGESTS_BY_ECDSA_OID.get(signer.signature_algorithm)
     if signer.signature_algorithm == EC_PUBLIC_KEY:

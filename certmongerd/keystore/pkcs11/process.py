@@ -66,7 +66,7 @@ class _Key:
             int.from_bytes(self.private[attribute], "big")
             for attribute in (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
         )
-        algorithm = der.sequence(der.oid(_RSA_ENCRYPTION), der.encode(der.NULL))
+        algorithm = der.algorithm_with_null(_RSA_ENCRYPTION)
         return der.sequence(algorithm, der.bit_string(der.sequence(*(der.integer(number) for number in numbers))))
 
     def _ec_spki(self) -> bytes:

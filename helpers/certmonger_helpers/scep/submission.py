@@ -54,7 +54,7 @@ async def submit(server: ScepServer, candidates: Candidates, trusted: TrustedCer
     Raises NeedMessages for a message that is not well-formed, before anything is
     sent; Rejected and Unreachable.
     """
-    given = {candidates.plain or candidates.rekey, candidates.rekey or candidates.plain}
+    given = [message for message in (candidates.plain, candidates.rekey) if message] or [b""]  # which is refused
     inspected = {message: _inspect(message, candidates, trusted) for message in given}
     capabilities = await server.capabilities()
     message = candidates.choose(capabilities)
