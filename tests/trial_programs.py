@@ -16,11 +16,12 @@ SEARCH_PATH: Final = "/usr/bin:/bin"
 
 @dataclass
 class Trial:
-    """Runs Python code in one of the two ways that the launcher has."""
+    """Runs Python code in one of the ways that the launcher has."""
 
     launcher: Launcher
     command: list[str]
     env: Mapping[str, str] = field(default_factory=lambda: {"PATH": SEARCH_PATH})
+    recurs: bool = False
 
     async def run(
         self,
@@ -42,6 +43,7 @@ class Trial:
             user=user,
             stdin=stdin,
             keep_background=keep_background,
+            recurs=self.recurs,
         )
 
 

@@ -16,7 +16,6 @@ _T = TypeVar("_T")
 _IO_THREADS: Final = 8
 _MOST_FILE_WORK: Final = _IO_THREADS
 """Pieces at once that threads do; more of them are for processes."""
-_MOST_HEAVY_WORK: Final = 1
 _TOKEN_THREADS: Final = 16
 """They only wait, each for a process."""
 _IN_TOKENS: Final = frozenset({StorageType.NSSDB, StorageType.PKCS11})
@@ -38,7 +37,6 @@ class Executor:
         self._heavy_pool = heavy_pool
         self._file_work = 0
         """Pieces that are being done, or wait."""
-        self._heavy_work = 0
 
     async def cpu(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run long computations. A cancelled caller still waits for the thread to end."""
@@ -75,16 +73,15 @@ class Executor:
             self._file_work -= 1
 
     async def heavy_work_once(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run a computation that holds the interpreter's lock; several at once in processes. Raises Interrupted."""
+        """Run a computation that holds the interpreter's lock, in a process where there can be one.
+
+        Raises Interrupted.
+        """
         pool = self._heavy_pool
-        self._heavy_work += 1
-        try:
-            if pool is not None and (self._heavy_work > _MOST_HEAVY_WORK or pool.is_ready) and await pool.started():
-                with contextlib.suppress(NotDone):
-                    return await pool.run(function, *args, **kwargs)
-            return await self.cpu(function, *args, **kwargs)
-        finally:
-            self._heavy_work -= 1
+        if pool is not None and await pool.started():
+            with contextlib.suppress(NotDone):
+                return await pool.run(function, *args, **kwargs)
+        return await self.cpu(function, *args, **kwargs)
 
     async def store(
         self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 from certmongerd.coredumps import forbid_core_dumps
+from certmongerd.runner.program import exit_status_of
 
 MESSAGE: Final = struct.Struct("!BQi")
 """Kind, number of the run, value."""
@@ -224,7 +225,7 @@ def _be_helper(module: str, descriptors: Sequence[int], mask: Collection[int]) -
     try:
         status = _run_job(module, descriptors, mask)
     except SystemExit as exc:
-        status = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+        status = exit_status_of(exc)
     except BaseException as exc:
         print(f"Internal error: {type(exc).__name__}: {exc}", file=sys.stderr)
     finally:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,12 @@ from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
 from certmongerd.runner.slots import Slots
+from certmongerd.runner.standing import STANDING, STANDING_IDLE_S, StandingHelpers, StandingRun
 from certmongerd.runner.supervision import (
     OUTPUT_GRACE_S,
     TERMINATION_GRACE_S,
     Child,
     Limits,
-    Starter,
     Supervision,
 )
 from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
@@ -39,7 +39,8 @@ _WORKERS: Final = BundledHelper(module="certmongerd.runner.work_process", site=s
 class Launcher:
     """Runs programs. Bundled helpers, those in *helper_dir*, start from a warm interpreter.
 
-    With *unit*, the system's unit that the daemon is, everything else can be started outside it, see `uses_units`.
+    Runs of those among them that are modules in *standing* share processes when they recur. With *unit*, the system's
+    unit that the daemon is, everything else can be started outside it, see `uses_units`.
     Creating one forbids core dumps of this process and its children: they hold keys.
     """
 
@@ -48,6 +49,8 @@ class Launcher:
         helper_dir: str,
         *,
         unit: str | None = None,
+        standing: Collection[str] = STANDING,
+        standing_idle_s: float = STANDING_IDLE_S,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
         max_external: int = MAX_EXTERNAL,
         max_bundled: int = MAX_BUNDLED,
@@ -56,10 +59,12 @@ class Launcher:
     ) -> None:
         forbid_core_dumps()
         self._helper_dir = helper_dir
+        self._may_stand = standing
         self._max_output_bytes = max_output_bytes
         self._termination_grace_s = termination_grace_s
         self._output_grace_s = output_grace_s
         self._warm = WarmStart(_spawn_server, _WORKERS)
+        self._standing = StandingHelpers(self._warm, standing_idle_s)
         self.units = UnitStart(_spawn_for_unit, unit)
         self.uses_units = False
         """Whether programs that are no bundled helpers are started as units of their own, by systemd."""
@@ -94,7 +99,7 @@ class Launcher:
         spares processes that the program left behind when it ended by itself. *merge_output* treats standard
         output as standard error: it is logged, its last lines are kept, and no amount of it is too much. *mask* hides
         words in what is logged and kept. *recurs*: a bundled helper is loaded with all that such a run needs, for those
-        to come. Raises LaunchError when the program cannot be started.
+        to come, and may stay for them. Raises LaunchError when the program cannot be started.
         """
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
@@ -107,8 +112,7 @@ class Launcher:
             termination_grace_s=self._termination_grace_s,
             output_grace_s=self._output_grace_s,
         )
-        supervision = Supervision(program, limits, mask)
-
+        supervision = Supervision(program, limits)
         temporary = ""  # bundled helpers have a directory for each run
 
         async def start(capture: Capture) -> Child:
@@ -134,16 +138,34 @@ class Launcher:
                 return await _execute(program, argv, env=env, cwd=cwd, user=user, streams=streams)
             finally:
                 os.close(source)
+                capture.close_writers()
+
+        async def conduct() -> Finished:
+            capture = Capture(
+                program, max_output_bytes=self._max_output_bytes, mask=mask, on_change=supervision.look_again
+            )
+            return await supervision.conduct(lambda: start(capture), capture)
+
+        async def conduct_standing(helper: BundledHelper) -> Finished:
+            standing = StandingRun(
+                program, max_output_bytes=self._max_output_bytes, mask=mask, on_change=supervision.look_again
+            )
+            own = {**env, **_with_credentials()}
+            return await supervision.conduct(
+                lambda: self._standing.start(helper, argv, standing, env=own, cwd=cwd), standing
+            )
 
         async with self._external_slots if bundled is None else self._bundled_slots:
             if self._is_closing:
                 raise LaunchError(program, "The daemon is shutting down")
+            if bundled is not None and recurs and stdin is None and bundled.module in self._may_stand:
+                return await self._supervise(supervision, conduct_standing(bundled))
             parent = env.get("TMPDIR")
             if bundled is None or not parent:
-                return await self._supervise(supervision, start)
+                return await self._supervise(supervision, conduct())
             temporary = make_temporary_directory(program, parent)
             try:
-                return await self._supervise(supervision, start)
+                return await self._supervise(supervision, conduct())
             finally:
                 await remove_temporary_directory(temporary)
 
@@ -185,11 +207,12 @@ class Launcher:
             supervision.stop(hurry=True)
         if self._runs:
             await asyncio.wait(set(self._runs))
+        self._standing.close()
         await self._warm.close()
 
-    async def _supervise(self, supervision: Supervision, start: Starter) -> Finished:
+    async def _supervise(self, supervision: Supervision, conduct: Coroutine[None, None, Finished]) -> Finished:
         """Let a task of its own follow the child, so that a cancelled caller leaves nothing behind."""
-        task = asyncio.get_running_loop().create_task(supervision.conduct(start))
+        task = asyncio.get_running_loop().create_task(conduct)
         self._runs[task] = supervision
         task.add_done_callback(self._forget)
         try:

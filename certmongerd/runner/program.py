@@ -103,6 +103,11 @@ def check_directory(program: str, cwd: str) -> None:
         raise LaunchError(program, f"Working directory {cwd} does not exist")
 
 
+def exit_status_of(end: SystemExit) -> int:
+    """The status that Python gives a program which ends so, without what is printed for other values."""
+    return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
 def memory_file(name: str, data: bytes) -> int:
     """A descriptor of an anonymous file that holds *data*, positioned at its beginning."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC)

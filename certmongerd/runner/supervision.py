@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from certmongerd.core.mask import NOTHING_HIDDEN, Mask
-from certmongerd.runner.output import Capture
 from certmongerd.runner.program import Finished
 
 _log = logging.getLogger(__name__)
@@ -32,8 +30,31 @@ class Child(Protocol):
         """Send a signal to the whole group; does nothing when nobody is left."""
 
 
-Starter = Callable[[Capture], Awaitable[Child]]
-"""Starts a child that writes to the capture's writing ends; raises LaunchError."""
+class Output(Protocol):
+    """What a child prints."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether standard output reached its end."""
+
+    @property
+    def has_overflowed(self) -> bool:
+        """Whether the child printed more than allowed."""
+
+    @property
+    def stdout(self) -> bytes:
+        """What was printed so far, at most what is allowed."""
+
+    @property
+    def stderr_tail(self) -> str:
+        """The last lines of standard error."""
+
+    def close(self) -> None:
+        """Read what is there and stop."""
+
+
+Starter = Callable[[], Awaitable[Child]]
+"""Starts a child; raises LaunchError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +72,8 @@ class Limits:
 class Supervision:
     """One run. `conduct` is never cancelled: it is asked to `stop`, and then still reaps its child."""
 
-    def __init__(self, program: str, limits: Limits, mask: Mask = NOTHING_HIDDEN) -> None:
+    def __init__(self, program: str, limits: Limits) -> None:
         self._program = program
-        self._mask = mask
         self._limits = limits
         self._is_stopping = False
         self._is_hurrying = False
@@ -65,48 +85,45 @@ class Supervision:
         self._is_hurrying = self._is_hurrying or hurry
         self._changed.set()
 
-    async def conduct(self, start: Starter) -> Finished:
-        """Start a child and return when it is gone. Raises LaunchError."""
+    def look_again(self) -> None:
+        """Note that something happened to the output."""
+        self._changed.set()
+
+    async def conduct(self, start: Starter, output: Output) -> Finished:
+        """Start a child, which prints to *output*, and return when it is gone. Raises LaunchError."""
         loop = asyncio.get_running_loop()
-        capture = Capture(
-            self._program,
-            max_output_bytes=self._limits.max_output_bytes,
-            mask=self._mask,
-            on_change=self._changed.set,
-        )
         begin = loop.time()
         child: Child | None = None
         try:
-            child = await start(capture)
-            capture.close_writers()
+            child = await start()
             child.exited.add_done_callback(lambda _: self._changed.set())
-            timed_out = not await self._follow(child, capture, begin + self._limits.timeout_s)
+            timed_out = not await self._follow(child, output, begin + self._limits.timeout_s)
         finally:
             if child is not None and not child.exited.done():  # only when the loop itself is torn down
                 child.signal_group(signal.SIGKILL)
-            capture.close()
+            output.close()
         code = child.exited.result()
         return Finished(
             exit_status=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            stdout=capture.stdout,
-            stderr_tail=capture.stderr_tail,
+            stdout=output.stdout,
+            stderr_tail=output.stderr_tail,
             timed_out=timed_out,
-            truncated=capture.has_overflowed,
+            truncated=output.has_overflowed,
             duration_s=loop.time() - begin,
         )
 
-    async def _follow(self, child: Child, capture: Capture, deadline: float) -> bool:
+    async def _follow(self, child: Child, output: Output, deadline: float) -> bool:
         """Wait until the child and its output ended, or end them; False when the time was up."""
         timeout_s = max(0.0, deadline - asyncio.get_running_loop().time())
         in_time = await self._until(
-            lambda: child.exited.done() or capture.has_overflowed or self._is_stopping, timeout_s
+            lambda: child.exited.done() or output.has_overflowed or self._is_stopping, timeout_s
         )
         if not child.exited.done():
-            await self._terminate(child, at_once=capture.has_overflowed)
+            await self._terminate(child, at_once=output.has_overflowed)
             return in_time
         has_ended = await self._until(
-            lambda: capture.has_ended or capture.has_overflowed or self._is_stopping, self._limits.output_grace_s
+            lambda: output.has_ended or output.has_overflowed or self._is_stopping, self._limits.output_grace_s
         )
         if not has_ended:
             _log.warning("%s ended, but a process that it left behind keeps its output open", self._program)

@@ -74,15 +74,18 @@ class WarmStart:
         cwd: str,
         streams: tuple[int, int, int],
         recurs: bool = False,
+        needs: BundledHelper | None = None,
     ) -> "WarmChild":
         """Start *helper* as a child of the server; *recurs*: such runs come often. Raises LaunchError.
 
-        *streams* become standard input, output and error.
+        *streams* become standard input, output and error. The child finds *needs* loaded, too.
         """
         payload = memory_file("job", Job(argv, env, cwd).encode())
         try:
             for _ in range(_ATTEMPTS):
                 server = await self._running_server()
+                if needs is not None:
+                    server.load(needs)
                 started = server.start(argv[0], helper, (payload, *streams), recurs=recurs)
                 if started is not None:
                     return await started

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, NoReturn
 
 from certmonger_helpers.given import HelperInput, Operation
@@ -83,7 +84,7 @@ def _named_operation(given: HelperInput, options: argparse.Namespace) -> Operati
     return given.operation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Helper:
     """One helper program. IDENTIFY is answered here; what is not in `answers` is not supported."""
 
@@ -115,8 +116,9 @@ class _Usage(argparse.Action):
         parser.exit()
 
 
+@cache
 def build_parser(helper: Helper) -> argparse.ArgumentParser:
-    """The command line of *helper*."""
+    """The command line of *helper*; made once, for all runs of a process."""
     parser = _Parser(prog=helper.program, add_help=False, allow_abbrev=True)
     parser.add_argument("-?", "--help", action="help", help="show this text and end")
     parser.add_argument("--usage", action=_Usage, nargs=0, help="show a short form of this text and end")

@@ -50,6 +50,9 @@ REQUIREMENTS: Final = (
     "CERTMONGER_GETCERTINITIAL_REKEY",
 )
 
+_OF_FILES: Final = ("racert", "cacert", "other_certs", "signingca", "trace", "message")
+"""Options whose values are files."""
+
 load_library()  # whatever is asked of this helper, it asks the server
 _Result = TypeVar("_Result")
 
@@ -222,6 +225,18 @@ def warm_up() -> None:
     load_late()
     build_parser(HELPER).parse_args([])
     digest_of(Digest.SHA256, b"")
+
+
+def can_run_again(argv: Sequence[str]) -> bool:
+    """Whether a process that has run with *argv* can do so again.
+
+    It has become a user by then who may be unable to read the files that options name.
+    """
+    try:
+        options = build_parser(HELPER).parse_args(argv)
+    except (Unconfigured, SystemExit):
+        return False
+    return all(getattr(options, name) is None for name in _OF_FILES)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,9 @@ OUTPUT_GRACE_S: Final = 0.2
 _MODULE: Final = '''
 """A helper that does what its first argument says."""
 
+def can_run_again(argv):
+    return True
+
 def main(argv):
     variables = {"status": 0}
     exec(argv[0], variables)
@@ -41,6 +44,7 @@ async def launcher(helper_dir: Path) -> AsyncIterator[Launcher]:
     """A launcher with short grace periods, closed after the test."""
     launcher = Launcher(
         str(helper_dir),
+        standing={"trial_helpers.act"},
         max_output_bytes=1024 * 1024,
         termination_grace_s=TERMINATION_GRACE_S,
         output_grace_s=OUTPUT_GRACE_S,
@@ -49,8 +53,8 @@ async def launcher(helper_dir: Path) -> AsyncIterator[Launcher]:
     await launcher.close()
 
 
-@pytest.fixture(params=["executed", "forked"])
+@pytest.fixture(params=["executed", "forked", "standing"])
 def trial(launcher: Launcher, helper_dir: Path, request: pytest.FixtureRequest) -> Trial:
-    """Both ways to run a program."""
-    command = [str(helper_dir / "act")] if request.param == "forked" else [sys.executable, "-I", "-c"]
-    return Trial(launcher, command)
+    """All ways to run a program."""
+    command = [sys.executable, "-I", "-c"] if request.param == "executed" else [str(helper_dir / "act")]
+    return Trial(launcher, command, recurs=request.param == "standing")

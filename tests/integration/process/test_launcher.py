@@ -17,6 +17,8 @@ from certmongerd.core.errors import LaunchError
 from certmongerd.runner.process import Launcher
 
 WAIT_FOR_SIGNAL = "import signal; signal.pause()"
+alone = pytest.mark.parametrize("trial", ["executed", "forked"], indirect=True)
+"""Where a process has one run only, which has its descriptors to itself."""
 
 
 async def test_status_and_output_are_reported(trial: Trial) -> None:
@@ -47,6 +49,7 @@ async def test_arguments_arrive_unchanged(trial: Trial) -> None:
     assert json.loads(run.stdout) == more
 
 
+@alone
 async def test_only_the_three_standard_descriptors_exist(trial: Trial, tmp_path: Path) -> None:
     with inheritable_file(tmp_path / "inherited"):
         run = await trial.run(
@@ -113,6 +116,7 @@ async def test_a_flood_on_standard_error_is_bounded(trial: Trial, caplog: pytest
     assert len(caplog.records) < 2500
 
 
+@alone
 async def test_too_much_output_ends_the_program(trial: Trial) -> None:
     run = await trial.run("import os\nos.write(1, b'x' * 10)\nwhile True: os.write(1, b'x' * 65536)", timeout_s=60.0)
     assert run.truncated
@@ -179,6 +183,7 @@ async def test_a_background_process_of_a_helper_ends_with_it(trial: Trial, tmp_p
     assert await until_gone(int(run.stdout))
 
 
+@alone
 async def test_closing_the_output_is_not_the_end(trial: Trial) -> None:
     run = await trial.run("import os, time; os.write(1, b'out'); os.close(1); time.sleep(0.03); os._exit(7)")
     assert (run.exit_status, run.stdout) == (7, b"out")
