@@ -16,6 +16,9 @@ MAXIMUM_LINE: Final = 1 << 20
 
 _ENCODING: Final = "utf-8"
 _BYTES_AS_THEY_ARE: Final = "surrogateescape"
+_CONTINUED: Final = "\0"
+_UNUSUAL: Final = f"#;= {_CONTINUED}"
+"""How no line of a file begins that certmonger or this project has written, except for odd keys and values."""
 
 
 class Record(NamedTuple):
@@ -36,10 +39,26 @@ def parse(data: bytes) -> list[Record]:
     """
     if b"\0" in data:
         raise InvalidValue("state file", f"contains a NUL byte at offset {data.index(0)}")
+    text = data.decode(_ENCODING, _BYTES_AS_THEY_ARE)
+    if "\r" in text or len(text) > MAXIMUM_LINE:
+        return _parse_line_by_line(text)
+    records: list[Record] = []
+    for line in text.removesuffix("\n").replace("\n ", _CONTINUED).split("\n"):
+        if not line or line[0] in _UNUSUAL:
+            return _parse_line_by_line(text)
+        key, separator, value = line.partition("=")
+        if not separator or _CONTINUED in key:
+            key, value = "", line
+        records.append(Record(key, value.replace(_CONTINUED, "\n")))
+    return records
+
+
+def _parse_line_by_line(text: str) -> list[Record]:
+    """As `parse`, with everything that a file can contain."""
     records: list[Record] = []
     key: str | None = None
     lines: list[str] = []
-    for line in data.decode(_ENCODING, _BYTES_AS_THEY_ARE).split("\n"):
+    for line in text.split("\n"):
         if line[-1:] == "\r":
             line = line[:-1]
         start = line[:1]

@@ -135,30 +135,33 @@ class Shelf(Generic[E]):
         Files are only read. Raises StateStoreError when the directory cannot be listed.
         """
         try:
-            names = sorted(os.listdir(self.directory), key=os.fsencode)
+            with os.scandir(self.directory) as found:
+                items = sorted(found, key=lambda item: os.fsencode(item.name))
         except OSError as exc:
             raise StateStoreError(str(self.directory), f"cannot be read: {exc.strerror}") from exc
         stored: list[Stored[E]] = []
         problems: list[Problem] = []
         owners: dict[str, str] = {}
-        for name in names:
-            path = self.path(name)
-            if name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or path.is_dir():
+        for item in items:
+            name = item.name
+            if name.startswith(".") or name.endswith(IGNORED_SUFFIXES):
                 continue
             try:
-                entry, complaints = self._read(parse(_content(path)))
+                if item.is_dir():
+                    continue
+                entry, complaints = self._read(parse(_content(item.path)))
             except OSError as exc:
-                problems.append(Problem(path=path, reason=f"cannot be read: {exc.strerror}"))
+                problems.append(Problem(path=self.path(name), reason=f"cannot be read: {exc.strerror}"))
                 continue
             except InvalidValue as exc:
-                problems.append(Problem(path=path, reason=f"{exc}; the file is ignored"))
+                problems.append(Problem(path=self.path(name), reason=f"{exc}; the file is ignored"))
                 continue
             owner = owners.setdefault(entry.id, name)  # certmonger lets ids differ by case only
             if owner != name:
                 reason = f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored'
-                problems.append(Problem(path=path, reason=reason))
+                problems.append(Problem(path=self.path(name), reason=reason))
                 continue
-            problems.extend(Problem(path=path, reason=complaint) for complaint in complaints)
+            problems.extend(Problem(path=self.path(name), reason=complaint) for complaint in complaints)
             stored.append(Stored(name=name, value=entry))
         return stored, problems
 
@@ -241,7 +244,7 @@ def _content_if_any(path: str) -> bytes | None:
 
 def _content(path: Path | str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not stop the daemon
-    with open(descriptor, "rb") as file:
+    with open(descriptor, "rb", buffering=0) as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidValue("state file", "is not a regular file")

@@ -236,7 +236,7 @@ _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "notification": Notification,
     "deployment": Deployment,
 }
-_BLANK_GROUPS: Final = tuple(build() for build in _GROUPS.values())
+_BLANK_GROUPS: Final = {type(blank): blank for blank in (build() for build in _GROUPS.values())}
 _BUILD: Final[Callable[..., Request]] = Request
 
 
@@ -266,7 +266,8 @@ def write_request(request: Request) -> list[Record]:
 
 def _shared(group: object) -> object:
     """*group*, or the one object for all groups in which nothing is set."""
-    return next((blank for blank in _BLANK_GROUPS if blank == group), group)
+    blank = _BLANK_GROUPS[type(group)]
+    return blank if blank == group else group
 
 
 def _share_public_key(reading: Reading) -> None:

@@ -48,13 +48,30 @@ class Reading:
         return self.fields.setdefault(name, {})
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the value of a key goes."""
+
+    group: str
+    attribute: str
+    read: Callable[[str], object] | None
+    """None for a key whose value is not read."""
+    is_line: bool
+    """Whether the value should not have several lines."""
+
+    @classmethod
+    def of(cls, item: Row[M]) -> "_Place":
+        group, _, attribute = item.path.rpartition(".")
+        return cls(group, attribute, item.codec.read if item.is_read else None, not item.codec.is_block)
+
+
 class Table(Generic[M]):
     """All keys of one kind of state file, in the order in which they are written."""
 
     def __init__(self, rows: Sequence[Row[M]], old_spellings: Mapping[str, tuple[str, ...]]) -> None:
         self.rows: Final = tuple(rows)
         self._old_spellings: Final = old_spellings
-        self._places: Final = {item.key: (item, *_split(item.path)) for item in rows}
+        self._places: Final = {item.key: _Place.of(item) for item in rows}
         self._known: Final = frozenset(self._places) | frozenset(old_spellings)
         self._values: Final = attrgetter(*(item.path for item in rows))
         self._writers: Final = [(item.key, item.codec.write, item.when) for item in rows]
@@ -75,11 +92,16 @@ class Table(Generic[M]):
                 for name in names:
                     texts.setdefault(name, text)
         for name, text in texts.items():
-            item, group, attribute = self._places[name]
-            if "\n" in text and not item.codec.is_block:
+            place = self._places[name]
+            if place.is_line and "\n" in text:
                 self._complain_about_indented_keys(reading, name, text)
-            if item.is_read:
-                self._read_value(reading, item, reading.group(group), attribute, text)
+            if place.read is not None:
+                try:
+                    reading.group(place.group)[place.attribute] = place.read(text)
+                except Malformed as exc:
+                    reading.complaints.append(f"the value of {name} {exc}")
+                    if exc.instead is not None:
+                        reading.group(place.group)[place.attribute] = exc.instead
         return reading
 
     def write(self, entry: M, unknown: Iterable[tuple[str, str]]) -> list[Record]:
@@ -92,22 +114,8 @@ class Table(Generic[M]):
         records.extend(Record(key, text) for key, text in unknown)
         return records
 
-    @staticmethod
-    def _read_value(reading: Reading, item: Row[M], values: dict[str, object], attribute: str, text: str) -> None:
-        try:
-            values[attribute] = item.codec.read(text)
-        except Malformed as exc:
-            reading.complaints.append(f"the value of {item.key} {exc}")
-            if exc.instead is not None:
-                values[attribute] = exc.instead
-
     def _complain_about_indented_keys(self, reading: Reading, name: str, text: str) -> None:
         for line in text.split("\n")[1:]:
             key = line.partition("=")[0].strip().lower()
             if "=" in line and key in self._known:
                 reading.complaints.append(f"an indented line with {key} was read as part of {name}")
-
-
-def _split(path: str) -> tuple[str, str]:
-    group, _, attribute = path.rpartition(".")
-    return group, attribute

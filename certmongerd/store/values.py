@@ -44,11 +44,14 @@ def _same(text: str) -> str:
     return text
 
 
-_INTEGER = re.compile(r"\s*([+-]?[0-9]{1,18})")
+_DIGITS: Final = 18
+_INTEGER = re.compile(rf"\s*([+-]?[0-9]{{1,{_DIGITS}}})")
 
 
 def read_integer(text: str) -> int:
     """A decimal number; text after it is ignored."""
+    if len(text) <= _DIGITS and text.isdigit() and text.isascii():
+        return int(text)
     match = _INTEGER.match(text)
     if match is None:
         raise Malformed("is not a number")
@@ -182,7 +185,7 @@ _CARRIAGE_RETURNS = re.compile(r"\r+(?=\n|\Z)")
 
 def read_pem(text: str) -> str:
     """PEM text with LF line ends and exactly one at the end."""
-    lines = _CARRIAGE_RETURNS.sub("", text).strip("\n")
+    lines = (_CARRIAGE_RETURNS.sub("", text) if "\r" in text else text).strip("\n")
     return lines + "\n" if lines else ""
 
 
