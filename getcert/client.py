@@ -58,6 +58,11 @@ class Client:
         self._verbose = verbose
         self._has_pages = True
         self._managed: _ManagedObjects | None = None
+        self._asked: frozenset[str] | None = None
+
+    def ask_only(self, names: frozenset[str]) -> None:
+        """From now on, of all objects at once ask for the properties called *names*: half the work for both sides."""
+        self._asked, self._managed = names, None
 
     def close(self) -> None:
         """Close the connection."""
@@ -116,7 +121,7 @@ class Client:
         after = ROOT_PATH
         while ROOT_PATH not in managed:
             try:
-                answer = self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_objects", "o", (after,))
+                answer = self._page(after)
             except BusError as exc:
                 if exc.name in _HINTS and exc.name != ERROR_ACCESS_DENIED:
                     raise self._failure(exc) from exc
@@ -131,12 +136,18 @@ class Client:
         self._managed = managed
         return self._managed
 
+    def _page(self, after: str) -> tuple[object, ...]:
+        if self._asked is None:
+            return self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_objects", "o", (after,))
+        asked = (after, tuple(self._asked))
+        return self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_properties", "oas", asked)
+
     def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
         managed = self._managed_objects()
         if managed is None:
             return self._objects_one_by_one(self._paths(member), interface)
         found = [
-            (path, properties_of(interfaces[interface]))
+            (path, properties_of(interfaces[interface], self._asked))
             for path, interfaces in managed.items()
             if interface in interfaces
         ]
@@ -177,7 +188,7 @@ class Client:
 
     def _managed_properties(self, path: str, interface: str) -> Properties:
         """What came with all objects in a single call, if they came that way."""
-        return properties_of((self._managed or {}).get(path, {}).get(interface, {}))
+        return properties_of((self._managed or {}).get(path, {}).get(interface, {}), self._asked)
 
     def _extended(self, path: str) -> Properties:
         """What certmonger does not know of a request: nothing from certmonger."""
@@ -205,7 +216,7 @@ class Client:
     def ca(self, path: str) -> CaEntry:
         """One CA."""
         if self._managed is not None and path in self._managed:
-            return CaEntry(path, properties_of(self._managed[path][CA_INTERFACE]))
+            return CaEntry(path, properties_of(self._managed[path][CA_INTERFACE], self._asked))
         return CaEntry(path, self._properties(path, CA_INTERFACE))
 
     def find_ca(self, name: str) -> CaEntry:

@@ -12,36 +12,44 @@ class Properties:
     """The properties of one object; what is unset or of another type reads as empty, 0 or false."""
 
     values: Mapping[str, object]
+    asked: frozenset[str] | None = None
+    """The names that were asked for; None for all. Reading another one is a mistake of the program."""
+
+    def _value(self, name: str) -> object:
+        if self.asked is not None and name not in self.asked:
+            raise KeyError(name)
+        return self.values.get(name)
 
     def text(self, name: str) -> str:
         """A string or object path."""
-        value = self.values.get(name)
+        value = self._value(name)
         return value if isinstance(value, str) else ""
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings."""
-        value = self.values.get(name)
+        value = self._value(name)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             return tuple(item for item in value if isinstance(item, str))
         return ()
 
     def number(self, name: str) -> int:
         """An integer."""
-        value = self.values.get(name)
+        value = self._value(name)
         return value if isinstance(value, int) else 0
 
     def flag(self, name: str) -> bool:
         """A boolean."""
-        return self.values.get(name) is True
+        return self._value(name) is True
 
 
-def properties_of(values: Mapping[str, object]) -> Properties:
-    """Properties as they come over the bus."""
-    return Properties({name: _plain(value) for name, value in values.items()})
-
-
-def _plain(value: object) -> object:
-    return _plain(value.value) if isinstance(value, Variant) else value
+def properties_of(values: Mapping[str, object], asked: frozenset[str] | None = None) -> Properties:
+    """Properties as they come over the bus: all, or those *asked* for."""
+    plain = {}
+    for name, value in values.items():
+        while isinstance(value, Variant):
+            value = value.value
+        plain[name] = value
+    return Properties(plain, asked)
 
 
 @dataclass(frozen=True, slots=True)

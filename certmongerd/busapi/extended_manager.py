@@ -73,6 +73,12 @@ async def _list_objects(subject: Subject[None], arguments: Arguments) -> Answer:
     return Answer(MANAGED_OBJECTS, (await page_of_objects(subject.service, arguments.text(0)),))
 
 
+async def _list_properties(subject: Subject[None], arguments: Arguments) -> Answer:
+    """As list_objects; properties that nothing has are not there."""
+    names = frozenset(cast("tuple[str, ...]", arguments.body[1]))
+    return Answer(MANAGED_OBJECTS, (await page_of_objects(subject.service, arguments.text(0), names),))
+
+
 EXTENDED_MANAGER: Final[Interface[None]] = Interface(
     EXTENDED_MANAGER_INTERFACE,
     (
@@ -93,6 +99,12 @@ EXTENDED_MANAGER: Final[Interface[None]] = Interface(
             takes=(Arg("after", "o"),),
             gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
             handle=_list_objects,
+        ),
+        Method(
+            name="list_properties",
+            takes=(Arg("after", "o"), Arg("names", "as")),
+            gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
+            handle=_list_properties,
         ),
     ),
 )

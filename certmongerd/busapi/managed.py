@@ -34,15 +34,15 @@ async def all_objects(service: Service) -> Marshalled:
     return writer.finish()
 
 
-async def page_of_objects(service: Service, after: str) -> Marshalled:
+async def page_of_objects(service: Service, after: str, names: frozenset[str] | None = None) -> Marshalled:
     """What follows the object at the path *after*, or the first page when that is the root object's path.
 
-    The last page holds the root object too, without interfaces. It does not matter whether *after* was removed
-    meanwhile: the order is that of the numbers in paths, requests before CAs.
+    With all properties, or those called *names*. The last page holds the root object too, without interfaces. It does
+    not matter whether *after* was removed meanwhile: the order is that of the numbers in paths, requests before CAs.
     """
     writer = ObjectsWriter()
     is_last = True
-    for number, (path, interfaces) in enumerate(_objects(service, after), 1):
+    for number, (path, interfaces) in enumerate(_objects(service, after, names), 1):
         writer.append(path, interfaces)
         if len(writer) > PAGE_BYTES:
             is_last = False
@@ -54,7 +54,9 @@ async def page_of_objects(service: Service, after: str) -> Marshalled:
     return writer.finish()
 
 
-def _objects(service: Service, after: str = ROOT_PATH) -> Iterator[tuple[str, dict[str, AppendProperties]]]:
+def _objects(
+    service: Service, after: str = ROOT_PATH, names: frozenset[str] | None = None
+) -> Iterator[tuple[str, dict[str, AppendProperties]]]:
     """Paths behind *after*, with what appends the properties of each interface."""
     seen = _place(after)
     for path, request in tuple(service.requests().items()):
@@ -62,7 +64,7 @@ def _objects(service: Service, after: str = ROOT_PATH) -> Iterator[tuple[str, di
             yield (
                 path,
                 {
-                    interface.name: partial(interface.marshal_properties, value=request, service=service)
+                    interface.name: partial(interface.marshal_properties, value=request, service=service, names=names)
                     for interface in (REQUEST, EXTENDED_REQUEST)
                 },
             )
@@ -71,7 +73,7 @@ def _objects(service: Service, after: str = ROOT_PATH) -> Iterator[tuple[str, di
             yield (
                 path,
                 {
-                    interface.name: partial(interface.marshal_properties, value=ca, service=service)
+                    interface.name: partial(interface.marshal_properties, value=ca, service=service, names=names)
                     for interface in (CA, EXTENDED_CA)
                 },
             )

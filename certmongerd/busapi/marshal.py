@@ -340,15 +340,34 @@ def _read_interfaces(
     return interfaces, at
 
 
+_Head = tuple[str, str, Callable[[bytes, int], tuple[object, int]]]
+"""Name of a property, its type, and what reads its values."""
+
+_heads: Final[dict[bytes, _Head]] = {}
+"""By the bytes of name and type, which are the same for each object."""
+_MOST_HEADS: Final = 500
+"""More than there are properties."""
+
+
+def _read_head(head: bytes) -> _Head:
+    name, at = read_text(head, 0)
+    type_, read = READERS[head[at + 1 : -1]]
+    if len(_heads) < _MOST_HEADS:
+        _heads[head] = name, type_, read
+    return name, type_, read
+
+
 def _read_properties(body: bytes, at: int, make_variant: Callable[[str, object], V]) -> tuple[dict[str, V], int]:
     length, at = _read_array_length(body, at)
     at = (at + 7) & -8
     end = at + length
     properties: dict[str, V] = {}
     while at < end:
-        name, at = read_text(body, (at + 7) & -8)
-        signature_end = at + 1 + body[at]
-        type_, read = READERS[body[at + 1 : signature_end]]
-        value, at = read(body, signature_end + 1)
+        at = (at + 7) & -8
+        type_at = at + 5 + _U32.unpack_from(body, at)[0]
+        value_at = type_at + 2 + body[type_at]
+        head = body[at:value_at]
+        name, type_, read = _heads.get(head) or _read_head(head)
+        value, at = read(body, value_at)
         properties[name] = make_variant(type_, value)
     return properties, at

@@ -184,16 +184,30 @@ class Interface(Generic[M]):
         )
         self._writer_of = {row.name: writer for row, writer in self._writers}
         self._affected_by = lru_cache(maxsize=256)(self._find_affected)
+        self._writers_of = lru_cache(maxsize=16)(self._choose_writers)
 
     def _find_affected(self, fields: tuple[str, ...]) -> dict[str, Property[M]]:
         """The properties that come from *fields*, of which a request's changes know few combinations."""
         return {row.name: row for field in fields for row in self._of_field.get(field, ())}
 
+    def _choose_writers(self, names: frozenset[str]) -> tuple[tuple[Property[M], PropertyWriter], ...]:
+        return tuple((row, writer) for row, writer in self._writers if row.name in names)
+
     def marshal_properties(
-        self, buffer: bytearray, value: M, service: Service, *, with_secrets: bool = False, with_private: bool = True
+        self,
+        buffer: bytearray,
+        value: M,
+        service: Service,
+        *,
+        with_secrets: bool = False,
+        with_private: bool = True,
+        names: frozenset[str] | None = None,
     ) -> None:
-        """Append every property that is set as a dictionary entry, secrets if wanted; empty lists count as not set."""
-        for row, writer in self._writers:
+        """Append every property that is set as a dictionary entry, secrets if wanted; empty lists count as not set.
+
+        Of all, or those called *names*.
+        """
+        for row, writer in self._writers if names is None else self._writers_of(names):
             if (row.is_secret and not with_secrets) or (row.is_private and not with_private):
                 continue
             plain = row.get(value, service)

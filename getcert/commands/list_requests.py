@@ -24,6 +24,33 @@ HIDDEN: Final = ()
 _SETTLED_STATES: Final = frozenset({State.MONITORING, State.NEED_TO_NOTIFY_VALIDITY, State.NOTIFYING_VALIDITY})
 """States of an entry that has its certificate and wants nothing from its CA."""
 
+_SHOWN: Final = (
+    frozenset(
+        {
+            "nickname",
+            "status",
+            "stuck",
+            "ca",
+            "ca-error",
+            "next-attempt",
+            "attempts",
+            "monitoring",
+            "autorenew",
+            "probe",
+        }
+    )
+    | {"key-storage", "key-file", "key-database", "key-nickname", "key-token", "key-owner", "key-perms"}
+    | {"cert-storage", "cert-file", "cert-database", "cert-nickname", "cert-token", "cert-owner", "cert-perms"}
+    | {"key-pin", "has-pin", "key-pin-file", "csr", "scep-ca-cert", "scep-ra-cert"}
+    | {"issuer", "subject", "template-subject", "not-valid-before", "not-valid-after"}
+    | {"email", "hostname", "principal", "ku", "eku", "template-ip-address"}
+    | {"template-profile", "ca-profile", "template-ms-certificate-template", "template-issuer"}
+    | {"root-cert-files", "root-other-cert-files", "other-cert-files"}
+    | {"root-cert-nssdbs", "root-other-cert-nssdbs", "other-cert-nssdbs"}
+    | {"cert-presave-command", "cert-postsave-command"}
+)
+"""Properties of requests and CAs that lines and table show, or that entries are chosen and sorted by."""
+
 _CaOf = Callable[[RequestEntry], CaEntry | None]
 
 
@@ -83,6 +110,8 @@ def run(context: Context) -> int:
         raise UsageError("--table and --output exclude each other.")
     selection = read_selection(context.options, context.remark)
     with context.client() as client:
+        if form is None:
+            client.ask_only(_SHOWN)
         wanted_ca = None if context.ca_name is None else client.find_ca(context.ca_name).path
         entries = client.requests(named=selection.nickname)
         total = client.request_count()

@@ -86,10 +86,11 @@ def calls(request: pytest.FixtureRequest) -> Iterator[Calls]:
 @pytest.mark.parametrize("arguments", [("list",), ("list", "--table"), ("list-cas",), ("list-cas", "-v")], ids=" ".join)
 def test_everything_comes_in_one_call_where_the_daemon_can_do_that(calls: Calls, arguments: tuple[str, ...]) -> None:
     made = calls.of(*arguments, "-s")
+    bulk = "list_properties" if arguments[0] == "list" else "list_objects"
     if calls.daemon is OWN:
-        assert made == ["list_objects"]
+        assert made == [bulk]
     else:
-        assert made[0] == "list_objects"
+        assert made[0] == bulk
         if arguments[0] == "list":
             assert made[1] == "get_requests"
             assert made.count("GetAll") == 3  # two requests and their CA
