@@ -59,8 +59,9 @@ format: dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: venv
-	@$(python) bench/suite.py $(BENCH_ARGS)
+bench:
+	@scripts/venv.sh .bench/installed requirements.lock fixed
+	@.bench/installed/bin/python bench/suite.py $(BENCH_ARGS)
 
 docs: venv
 	$(python) scripts/state_diagram.py --write

@@ -6,7 +6,7 @@ from typing import Final
 from certmongerd.core.errors import InvalidValue
 
 PREFIX: Final = "credential:"
-_NAME: Final = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f-\U0010ffff]{1,255}")
+_NAME: Final = re.compile(r"(?!\.{1,2}\Z)[ -.0-~]{1,255}")
 """As systemd has it (systemd.exec(5)): a file name of printable ASCII."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.ids import CaName
 from certmongerd.core.model import Ca, CaCertLocations, CaType, Hook
 from certmongerd.store.certificates import CERTIFICATES
 from certmongerd.store.format import Record
@@ -55,7 +56,7 @@ _ROWS: Final[tuple[Row[Ca], ...]] = (
     row("declared_by", "declared_by", STRING),  # certmonger does not know it, and forgets it
 )
 
-CA_TABLE: Final = Table(_ROWS, {})
+CA_TABLE: Final = Table(_ROWS, {}, Ca(id=CaName("")))
 
 _GROUPS: Final[dict[str, Callable[..., object]]] = {"pre_save": Hook, "post_save": Hook, "ca_certs": CaCertLocations}
 _BUILD: Final[Callable[..., Ca]] = Ca

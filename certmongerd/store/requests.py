@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from certmongerd.core.errors import InvalidValue
+from certmongerd.core.ids import Nickname
 from certmongerd.core.model import (
     DEFAULT_RSA_BITS,
     FIXED_KEY_SIZES,
@@ -220,7 +221,7 @@ _OLD_SPELLINGS: Final = {
 }
 """Keys of earlier certmonger releases; the present key wins when both are there."""
 
-REQUEST_TABLE: Final = Table(_ROWS, _OLD_SPELLINGS)
+REQUEST_TABLE: Final = Table(_ROWS, _OLD_SPELLINGS, Request(id=Nickname("")))
 
 _GROUPS: Final[dict[str, Callable[..., object]]] = {
     "key": KeyRecord,

@@ -68,13 +68,17 @@ class _Place:
 class Table(Generic[M]):
     """All keys of one kind of state file, in the order in which they are written."""
 
-    def __init__(self, rows: Sequence[Row[M]], old_spellings: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, rows: Sequence[Row[M]], old_spellings: Mapping[str, tuple[str, ...]], blank: M) -> None:
+        """*blank* is an entry with nothing set: most values of most entries are what they are in it."""
         self.rows: Final = tuple(rows)
         self._old_spellings: Final = old_spellings
         self._places: Final = {item.key: _Place.of(item) for item in rows}
         self._known: Final = frozenset(self._places) | frozenset(old_spellings)
         self._values: Final = attrgetter(*(item.path for item in rows))
-        self._writers: Final = [(item.key, item.codec.write, item.when) for item in rows]
+        self._writers: Final = [
+            (item.key, item.codec.write, item.when, value, item.codec.write(value))
+            for item, value in zip(rows, self._values(blank), strict=True)
+        ]
 
     def read(self, records: Iterable[Record]) -> Reading:
         """Sort records into fields. Of a repeated key the last one counts; case is ignored."""
@@ -107,8 +111,8 @@ class Table(Generic[M]):
     def write(self, entry: M, unknown: Iterable[tuple[str, str]]) -> list[Record]:
         """The records of *entry*: keys of the table in order, then *unknown* ones."""
         records: list[Record] = []
-        for (key, write, when), value in zip(self._writers, self._values(entry), strict=True):
-            text = write(value)
+        for (key, write, when, usual, usual_text), value in zip(self._writers, self._values(entry), strict=True):
+            text = usual_text if value is usual else write(value)
             if text and (when is None or when(entry)):
                 records.append(Record(key, text))
         records.extend(Record(key, text) for key, text in unknown)
