@@ -106,7 +106,7 @@ class StandingHelpers:
         return run
 
     def close(self) -> None:
-        """Let those that wait end."""
+        """End those that wait."""
         if self._ending is not None:
             self._ending.cancel()
         self._end_idle()
@@ -181,10 +181,11 @@ class _Process:
         return True
 
     def end(self) -> None:
-        """Close the socket, at which the process ends."""
+        """End the process, which has nothing to do; whether it wants to or not, as a server may have taken it over."""
         if self._is_closed:
             return
         self._is_closed = True
+        self.child.signal_group(signal.SIGKILL)
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._channel)
         loop.remove_reader(self._errors)

@@ -124,6 +124,14 @@ async def test_a_process_with_nothing_to_do_ends(hasty: Launcher, helper_dir: Pa
     assert await until_gone(int((await run(hasty, helper_dir, WHO)).stdout))
 
 
+async def test_a_process_that_does_not_want_to_end_has_to(hasty: Launcher, helper_dir: Path) -> None:
+    code = (
+        "import os, time; from certmongerd.runner import standing_process; print(os.getpid());"
+        "standing_process.receive = lambda channel: time.sleep(600)"
+    )
+    assert await until_gone(int((await run(hasty, helper_dir, code)).stdout))
+
+
 async def test_a_process_that_works_stays(hasty: Launcher, helper_dir: Path) -> None:
     code = f"import os, time; time.sleep({5 * IDLE_S}); print(os.getpid())"
     waiting = asyncio.create_task(run(hasty, helper_dir, code))
