@@ -16,6 +16,8 @@ _T = TypeVar("_T")
 _IO_THREADS: Final = 8
 _MOST_FILE_WORK: Final = _IO_THREADS
 """Pieces at once that threads do; more of them are for processes."""
+_MOST_HEAVY_WORK: Final = 4
+"""Computations at once after which there will be much file work."""
 _TOKEN_THREADS: Final = 16
 """They only wait, each for a process."""
 _IN_TOKENS: Final = frozenset({StorageType.NSSDB, StorageType.PKCS11})
@@ -37,6 +39,7 @@ class Executor:
         self._heavy_pool = heavy_pool
         self._file_work = 0
         """Pieces that are being done, or wait."""
+        self._heavy_work = 0
 
     async def cpu(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run long computations. A cancelled caller still waits for the thread to end."""
@@ -78,10 +81,16 @@ class Executor:
         Raises Interrupted.
         """
         pool = self._heavy_pool
-        if pool is not None and await pool.started():
-            with contextlib.suppress(NotDone):
-                return await pool.run(function, *args, **kwargs)
-        return await self.cpu(function, *args, **kwargs)
+        self._heavy_work += 1
+        try:
+            if self._file_pool is not None and self._heavy_work > _MOST_HEAVY_WORK:
+                self._file_pool.start()  # what is made will have to be stored, signed, submitted
+            if pool is not None and await pool.started():
+                with contextlib.suppress(NotDone):
+                    return await pool.run(function, *args, **kwargs)
+            return await self.cpu(function, *args, **kwargs)
+        finally:
+            self._heavy_work -= 1
 
     async def store(
         self, kept_in: Collection[StorageType], function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
