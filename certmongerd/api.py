@@ -12,6 +12,8 @@ CA_PATH_PREFIX: Final = "/org/fedorahosted/certmonger/cas/CA"
 """A number follows."""
 REQUEST_PATH_PREFIX: Final = "/org/fedorahosted/certmonger/requests/Request"
 """A number follows."""
+MOST_LISTED: Final = 250
+"""Objects in one answer of `list_properties`."""
 
 ROOT_INTERFACE: Final = "org.fedorahosted.certmonger"
 CA_INTERFACE: Final = "org.fedorahosted.certmonger.ca"

@@ -141,7 +141,7 @@ class _App:
         peer: PeerServer | None = None
         daemon = self._daemon = Daemon(self._paths, self._settings, tasks, self._work_lock)
         try:
-            await daemon.load()
+            daemon.load()
             idle = IdleWatch(self._options.idle_timeout_s, lambda: bool(daemon.engine.requests()), self._stop.set)
             access = AccessControl(lambda: self._settings.reader_group)
             api = CertmongerApi(daemon.engine, activity=idle.touch, access=access)

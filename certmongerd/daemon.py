@@ -38,6 +38,7 @@ from certmongerd.runner.simulation import Simulations
 from certmongerd.runner.submission import Submissions
 from certmongerd.runner.transient import find_own_unit
 from certmongerd.runner.work_pool import WorkPool
+from certmongerd.store.halves import by_two_processes
 from certmongerd.store.repository import Repository
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ _FILE_PROCESSES: Final = 4
 def read_state(repository: Repository, helper_dir: str) -> LoadedState:
     """Prepare the state directories and read them. Damaged files are reported and left as they are."""
     repository.prepare()
-    loaded = repository.load()
+    loaded = repository.load(by_two_processes)
     for problem in loaded.problems:
         _log.warning("State file %s", problem)
     sweep_ca_files([*(stored.value.ca_certs for stored in loaded.cas), *(s.value.ca_certs for s in loaded.requests)])
@@ -183,10 +184,10 @@ class Daemon:
         self._registry.policy = policy_of(settings, self._registry.clock.now(), self._host_name)
         self.engine.reconsider()
 
-    async def load(self) -> None:
-        """Take over what is on disk. Raises StateStoreError."""
-        state = await self._executor.io(read_state, self._repository, self._helper_dir)
-        self.engine.load(state)
+    def load(self) -> None:
+        """Take over what is on disk, and block until that is done. Raises StateStoreError."""
+        # Not in a thread: nobody is served yet, and with one thread the process can be forked.
+        self.engine.load(read_state(self._repository, self._helper_dir))
 
     async def begin(self) -> None:
         """Work on everything that was loaded. Raises StateStoreError."""

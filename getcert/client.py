@@ -17,8 +17,10 @@ from certmongerd.api import (
     EXTENDED_CA_INTERFACE,
     EXTENDED_MANAGER_INTERFACE,
     EXTENDED_REQUEST_INTERFACE,
+    MOST_LISTED,
     PROPERTIES_INTERFACE,
     REQUEST_INTERFACE,
+    REQUEST_PATH_PREFIX,
     ROOT_INTERFACE,
     ROOT_PATH,
 )
@@ -34,6 +36,8 @@ _HINTS: Final[Mapping[str, str]] = {
     ERROR_NO_REPLY: "Please verify that the certmonger service is still running.",
 }
 SIMULATION_TIMEOUT_S: Final = 600.0
+_AHEAD: Final = 4
+"""Pages that are asked for at once."""
 CALL_TIMEOUT_S: Final = 60.0
 """Adding and changing may wait for a key being generated, in certmonger at least."""
 
@@ -118,29 +122,44 @@ class Client:
         if self._managed is not None or not self._has_pages:
             return self._managed
         managed: dict[str, Mapping[str, Mapping[str, object]]] = {}
-        after = ROOT_PATH
-        while ROOT_PATH not in managed:
-            try:
-                answer = self._page(after)
-            except BusError as exc:
-                if exc.name in _HINTS and exc.name != ERROR_ACCESS_DENIED:
-                    raise self._failure(exc) from exc
-                # certmonger does not know the interface, and its bus policy refuses it.
-                self._has_pages = False
-                return None
-            page = _mapping(answer)
-            if not page:
-                raise CommandFailed("Error parsing server response.")
-            managed.update(page)
-            after = list(page)[-1]
+        calls = [self._page(ROOT_PATH, ROOT_PATH)]
+        while calls:
+            with self._reported():
+                answers = self._connection.call_all(BUS_NAME, calls, timeout_s=CALL_TIMEOUT_S)
+            after = ""
+            for answer in answers:
+                if isinstance(answer, BusError):
+                    if answer.name in _HINTS and answer.name != ERROR_ACCESS_DENIED:
+                        raise self._failure(answer)
+                    # certmonger does not know the interface, and its bus policy refuses it.
+                    self._has_pages = False
+                    return None
+                page = _mapping(answer)
+                if not page:
+                    raise CommandFailed("Error parsing server response.")
+                managed.update(page)
+                if ROOT_PATH not in page:
+                    after = list(page)[-1]
+                    break  # what comes behind it follows it
+            calls = self._pages(after) if after else []
         self._managed = managed
         return self._managed
 
-    def _page(self, after: str) -> tuple[object, ...]:
+    def _pages(self, after: str) -> list[Call]:
+        """Calls for what follows the object at *after*.
+
+        Of properties that were chosen several pages at once: while one is read here, the daemon puts together the next.
+        """
+        ends = [after]
+        if self._asked is not None and after.startswith(REQUEST_PATH_PREFIX):
+            ends += [f"{REQUEST_PATH_PREFIX}{object_number(after) + MOST_LISTED * page}" for page in range(1, _AHEAD)]
+        return [self._page(begin, end) for begin, end in zip(ends, [*ends[1:], ROOT_PATH], strict=True)]
+
+    def _page(self, after: str, until: str) -> Call:
         if self._asked is None:
-            return self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_objects", "o", (after,))
-        asked = (after, tuple(self._asked))
-        return self._raw_call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_properties", "oas", asked)
+            return Call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_objects", "o", (after,))
+        asked = (after, until, tuple(self._asked))
+        return Call(ROOT_PATH, EXTENDED_MANAGER_INTERFACE, "list_properties", "ooas", asked)
 
     def _objects(self, member: str, interface: str) -> list[tuple[str, Properties]]:
         managed = self._managed_objects()

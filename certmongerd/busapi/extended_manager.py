@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 
-from certmongerd.api import EXTENDED_MANAGER_INTERFACE
+from certmongerd.api import EXTENDED_MANAGER_INTERFACE, MOST_LISTED
 from certmongerd.busapi.managed import page_of_objects
 from certmongerd.busapi.marshal import MANAGED_OBJECTS
 from certmongerd.busapi.refusal import invalid_args
@@ -75,8 +75,9 @@ async def _list_objects(subject: Subject[None], arguments: Arguments) -> Answer:
 
 async def _list_properties(subject: Subject[None], arguments: Arguments) -> Answer:
     """As list_objects; properties that nothing has are not there."""
-    names = frozenset(cast("tuple[str, ...]", arguments.body[1]))
-    return Answer(MANAGED_OBJECTS, (await page_of_objects(subject.service, arguments.text(0), names),))
+    names = frozenset(cast("tuple[str, ...]", arguments.body[2]))
+    page = page_of_objects(subject.service, arguments.text(0), arguments.text(1), names=names, most=MOST_LISTED)
+    return Answer(MANAGED_OBJECTS, (await page,))
 
 
 EXTENDED_MANAGER: Final[Interface[None]] = Interface(
@@ -102,7 +103,7 @@ EXTENDED_MANAGER: Final[Interface[None]] = Interface(
         ),
         Method(
             name="list_properties",
-            takes=(Arg("after", "o"), Arg("names", "as")),
+            takes=(Arg("after", "o"), Arg("until", "o"), Arg("names", "as")),
             gives=(Arg("objpath_interfaces_and_properties", MANAGED_OBJECTS),),
             handle=_list_properties,
         ),

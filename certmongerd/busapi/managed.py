@@ -34,19 +34,30 @@ async def all_objects(service: Service) -> Marshalled:
     return writer.finish()
 
 
-async def page_of_objects(service: Service, after: str, names: frozenset[str] | None = None) -> Marshalled:
+async def page_of_objects(
+    service: Service,
+    after: str,
+    until: str = ROOT_PATH,
+    *,
+    names: frozenset[str] | None = None,
+    most: int | None = None,
+) -> Marshalled:
     """What follows the object at the path *after*, or the first page when that is the root object's path.
 
-    With all properties, or those called *names*. The last page holds the root object too, without interfaces. It does
-    not matter whether *after* was removed meanwhile: the order is that of the numbers in paths, requests before CAs.
+    Up to the object at the path *until*, or the last one of all; with all properties, or those called *names*; not more
+    than *most* objects. The last page holds the root object too, without interfaces. It does not matter whether objects
+    at these paths are there: the order is that of the numbers in paths, requests before CAs.
     """
     writer = ObjectsWriter()
     is_last = True
+    end = None if until == ROOT_PATH else _place(until)
     for number, (path, interfaces) in enumerate(_objects(service, after, names), 1):
-        writer.append(path, interfaces)
-        if len(writer) > PAGE_BYTES:
+        if end is not None and _place(path) > end:
+            break
+        if number > 1 and (len(writer) > PAGE_BYTES or number - 1 == most):
             is_last = False
             break
+        writer.append(path, interfaces)
         if number % _OBJECTS_AT_ONCE == 0:
             await asyncio.sleep(0)
     if is_last:

@@ -1,5 +1,6 @@
 """The directories with one file per request and one per CA."""
 
+import errno
 import logging
 import os
 import re
@@ -16,6 +17,7 @@ from certmongerd.core.model import Ca, Request
 from certmongerd.store.cas import read_ca, write_ca
 from certmongerd.store.files import TEMPORARY_PREFIX, create_durably, remove_durably, write_durably
 from certmongerd.store.format import Record, parse, render
+from certmongerd.store.halves import Spread, one_after_the_other
 from certmongerd.store.history import RequestHistories
 from certmongerd.store.requests import read_request, write_request
 
@@ -129,41 +131,40 @@ class Shelf(Generic[E]):
             return False
         return content.endswith(b"\n")
 
-    def load(self) -> tuple[list[Stored[E]], list[Problem]]:
+    def load(self, spread: Spread) -> tuple[list[Stored[E]], list[Problem]]:
         """All entries in byte-wise order of names. Of entries with the same id the first one counts.
 
         Files are only read. Raises StateStoreError when the directory cannot be listed.
         """
         try:
-            with os.scandir(self.directory) as found:
-                items = sorted(found, key=lambda item: os.fsencode(item.name))
+            names = sorted(os.listdir(self.directory), key=os.fsencode)
         except OSError as exc:
             raise StateStoreError(str(self.directory), f"cannot be read: {exc.strerror}") from exc
+        names = [name for name in names if not name.startswith(".") and not name.endswith(IGNORED_SUFFIXES)]
         stored: list[Stored[E]] = []
         problems: list[Problem] = []
         owners: dict[str, str] = {}
-        for item in items:
-            name = item.name
-            if name.startswith(".") or name.endswith(IGNORED_SUFFIXES):
-                continue
-            try:
-                if item.is_dir():
-                    continue
-                entry, complaints = self._read(parse(_content(item.path)))
-            except OSError as exc:
-                problems.append(Problem(path=self.path(name), reason=f"cannot be read: {exc.strerror}"))
-                continue
-            except InvalidValue as exc:
-                problems.append(Problem(path=self.path(name), reason=f"{exc}; the file is ignored"))
-                continue
-            owner = owners.setdefault(entry.id, name)  # certmonger lets ids differ by case only
-            if owner != name:
-                reason = f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored'
-                problems.append(Problem(path=self.path(name), reason=reason))
-                continue
+        for name, (entry, complaints) in zip(names, spread(self._load, names), strict=True):
+            if entry is not None:
+                owner = owners.setdefault(entry.id, name)  # certmonger lets ids differ by case only
+                if owner == name:
+                    stored.append(Stored(name=name, value=entry))
+                else:
+                    complaints = (f'id "{entry.id}" is already used by {self.path(owner)}; the file is ignored',)
             problems.extend(Problem(path=self.path(name), reason=complaint) for complaint in complaints)
-            stored.append(Stored(name=name, value=entry))
         return stored, problems
+
+    def _load(self, name: str) -> tuple[E | None, tuple[str, ...]]:
+        """What is in the file called *name*, and what is wrong with it. A directory is nothing."""
+        path = os.path.join(self.directory, name)
+        try:
+            return self._read(parse(_content(path)))
+        except IsADirectoryError:
+            return None, ()
+        except OSError as exc:
+            return None, (f"cannot be read: {exc.strerror}",)
+        except InvalidValue as exc:
+            return None, (f"{exc}; the file is ignored",)
 
     def next_name(self, now: datetime) -> str:
         """The name for a new file, which follows from *now*; none is given twice. Raises StateStoreError."""
@@ -244,15 +245,20 @@ def _content_if_any(path: str) -> bytes | None:
 
 def _content(path: Path | str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not stop the daemon
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(status.st_mode):
             raise InvalidValue("state file", "is not a regular file")
         if not status.st_size:
             raise InvalidValue("state file", "is empty")
         if status.st_size > MAXIMUM_SIZE:
             raise InvalidValue("state file", f"has {status.st_size} bytes, which is too long")
-        return file.read()
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def _is_empty(path: Path) -> bool:
@@ -280,10 +286,10 @@ class Repository:
         except OSError as exc:
             raise StateStoreError(str(self._requests.directory), f"cannot be prepared: {exc.strerror}") from exc
 
-    def load(self) -> Loaded:
-        """Everything that is stored. A file that cannot be understood is reported and kept."""
-        requests, request_problems = self._requests.load()
-        cas, ca_problems = self._cas.load()
+    def load(self, spread: Spread = one_after_the_other) -> Loaded:
+        """Everything that is stored; *spread* reads it. A file that cannot be understood is reported and kept."""
+        requests, request_problems = self._requests.load(spread)
+        cas, ca_problems = self._cas.load(spread)
         return Loaded(requests=tuple(requests), cas=tuple(cas), problems=(*request_problems, *ca_problems))
 
     def request_path(self, name: str) -> Path:

@@ -1,7 +1,7 @@
 """getcert with many requests: one call for each page of them, single calls where nobody knows pages, and no more."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -86,6 +86,24 @@ async def test_what_does_not_fit_into_one_page_is_listed_with_several_calls(
     assert 2 < len(recorded.members) < COUNT
 
 
+@pytest.mark.parametrize(("removed", "calls"), [((), 5), (range(300), 5), (range(10, 990), 1), (range(5, 400), 5)])
+async def test_many_are_listed_in_a_few_pages_whatever_their_numbers(
+    removed: Sequence[int], calls: int, service: FakeService, getcert: GetCert, recorded: RecordingApi
+) -> None:
+    for number in range(COUNT, 1000):
+        await service.add_request(replace(service.new_request(), id=Nickname(f"r{number}"), ca_name=CaName("local")))
+    paths = list(service.requests())
+    for number in removed:
+        await service.remove_request(paths[number])
+
+    status, output = await getcert("list")
+
+    assert status == 0, output[:500]
+    assert listed(output) == [f"r{number}" for number in range(1000) if number not in removed]
+    assert output.count("\tCA: local\n") == 1000 - len(removed)
+    assert recorded.members == calls * [BULK]
+
+
 async def test_where_pages_are_not_known_requests_are_asked_for_one_by_one(
     getcert: GetCert, recorded: RecordingApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +129,7 @@ async def test_the_pages_go_on_behind_a_request_that_was_removed(
     end = read_managed_objects((await managed.page_of_objects(service, next(iter(service.cas())))).data, Variant)
 
     assert list(page) == [paths[31]]
-    assert list(last) == list(service.cas())
+    assert list(last) == [*service.cas(), ROOT_PATH]
     assert end == {ROOT_PATH: {}}
 
 
