@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from certmongerd.runner.supervision import (
     TERMINATION_GRACE_S,
     Child,
     Limits,
+    Output,
+    Starter,
     Supervision,
 )
 from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
@@ -34,6 +37,9 @@ MAX_EXTERNAL: Final = 64
 MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
 """Bundled helpers that run at the same time; most of their time is waiting for a CA."""
 _WORKERS: Final = BundledHelper(module="certmongerd.runner.work_process", site=str(Path(__file__).parents[2]))
+
+Streams = tuple[int, int, int]
+"""Descriptors that become standard input, output and error."""
 
 
 class Launcher:
@@ -104,70 +110,107 @@ class Launcher:
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
         check_directory(program, cwd)
-        bundled = bundled_helper(program, self._helper_dir) if user is None and not merge_output else None
-        limits = Limits(
+        wanted = _Wanted(
+            program=program,
+            argv=argv,
+            env=env,
             timeout_s=timeout_s,
-            max_output_bytes=self._max_output_bytes,
-            keep_background=keep_background and bundled is None,
-            termination_grace_s=self._termination_grace_s,
-            output_grace_s=self._output_grace_s,
+            cwd=cwd,
+            user=user,
+            stdin=stdin,
+            keep_background=keep_background,
+            merge_output=merge_output,
+            mask=mask,
         )
-        supervision = Supervision(program, limits)
-        temporary = ""  # bundled helpers have a directory for each run
+        bundled = bundled_helper(program, self._helper_dir) if user is None and not merge_output else None
+        async with self._external_slots if bundled is None else self._bundled_slots:
+            if self._is_closing:
+                raise LaunchError(program, "The daemon is shutting down")
+            if bundled is None:
+                return await self._run_external(wanted)
+            if recurs and stdin is None and bundled.module in self._may_stand:
+                return await self._run_standing(wanted, bundled)
+            return await self._run_forked(wanted, bundled, recurs=recurs)
 
-        async def start(capture: Capture) -> Child:
-            source = _standard_input(stdin)
+    async def _run_external(self, wanted: "_Wanted") -> Finished:
+        """Execute a program, here or as a unit of its own."""
+
+        async def start(streams: Streams) -> Child:
+            if not self.uses_units:
+                return await _execute(wanted, streams)
+            unit_run = UnitRun(
+                program=wanted.program,
+                argv=wanted.argv,
+                env=wanted.env,
+                cwd=wanted.cwd,
+                user=wanted.user,
+                timeout_s=wanted.timeout_s,
+                keep_background=wanted.keep_background,
+            )
+            return await self.units.start(unit_run, streams)
+
+        return await self._capture(wanted, self._limits(wanted, keep_background=wanted.keep_background), start)
+
+    async def _run_forked(self, wanted: "_Wanted", helper: BundledHelper, *, recurs: bool) -> Finished:
+        """Run a bundled helper, with a directory for its temporary files, once."""
+        parent = wanted.env.get("TMPDIR")
+        temporary = make_temporary_directory(wanted.program, parent) if parent else ""
+        env = {**wanted.env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
+
+        async def start(streams: Streams) -> Child:
+            return await self._warm.start(helper, wanted.argv, env=env, cwd=wanted.cwd, streams=streams, recurs=recurs)
+
+        try:
+            return await self._capture(wanted, self._limits(wanted), start)
+        finally:
+            if temporary:
+                await remove_temporary_directory(temporary)
+
+    async def _run_standing(self, wanted: "_Wanted", helper: BundledHelper) -> Finished:
+        """Have a bundled helper's process that stays do one run."""
+        supervision = Supervision(wanted.program, self._limits(wanted))
+        run = StandingRun(
+            wanted.program,
+            max_output_bytes=self._max_output_bytes,
+            mask=wanted.mask,
+            on_change=supervision.look_again,
+        )
+        env = {**wanted.env, **_with_credentials()}
+        return await self._supervise(
+            supervision, lambda: self._standing.start(helper, wanted.argv, run, env=env, cwd=wanted.cwd), run
+        )
+
+    async def _capture(
+        self, wanted: "_Wanted", limits: Limits, start: Callable[[Streams], Awaitable[Child]]
+    ) -> Finished:
+        """Run a process that *start* starts with its standard streams."""
+        supervision = Supervision(wanted.program, limits)
+        capture = Capture(
+            wanted.program,
+            max_output_bytes=self._max_output_bytes,
+            mask=wanted.mask,
+            on_change=supervision.look_again,
+        )
+
+        async def begin() -> Child:
+            source = _standard_input(wanted.stdin)
             try:
-                if bundled is not None:
-                    own = {**env, **_with_credentials(), **({"TMPDIR": temporary} if temporary else {})}
-                    streams = (source, capture.stdout_fd, capture.stderr_fd)
-                    return await self._warm.start(bundled, argv, env=own, cwd=cwd, streams=streams, recurs=recurs)
-                output = capture.stderr_fd if merge_output else capture.stdout_fd
-                streams = (source, output, capture.stderr_fd)
-                if self.uses_units:
-                    unit_run = UnitRun(
-                        program=program,
-                        argv=argv,
-                        env=env,
-                        cwd=cwd,
-                        user=user,
-                        timeout_s=timeout_s,
-                        keep_background=keep_background,
-                    )
-                    return await self.units.start(unit_run, streams)
-                return await _execute(program, argv, env=env, cwd=cwd, user=user, streams=streams)
+                output = capture.stderr_fd if wanted.merge_output else capture.stdout_fd
+                return await start((source, output, capture.stderr_fd))
             finally:
                 os.close(source)
                 capture.close_writers()
 
-        async def conduct() -> Finished:
-            capture = Capture(
-                program, max_output_bytes=self._max_output_bytes, mask=mask, on_change=supervision.look_again
-            )
-            return await supervision.conduct(lambda: start(capture), capture)
+        return await self._supervise(supervision, begin, capture)
 
-        async def conduct_standing(helper: BundledHelper) -> Finished:
-            standing = StandingRun(
-                program, max_output_bytes=self._max_output_bytes, mask=mask, on_change=supervision.look_again
-            )
-            own = {**env, **_with_credentials()}
-            return await supervision.conduct(
-                lambda: self._standing.start(helper, argv, standing, env=own, cwd=cwd), standing
-            )
-
-        async with self._external_slots if bundled is None else self._bundled_slots:
-            if self._is_closing:
-                raise LaunchError(program, "The daemon is shutting down")
-            if bundled is not None and recurs and stdin is None and bundled.module in self._may_stand:
-                return await self._supervise(supervision, conduct_standing(bundled))
-            parent = env.get("TMPDIR")
-            if bundled is None or not parent:
-                return await self._supervise(supervision, conduct())
-            temporary = make_temporary_directory(program, parent)
-            try:
-                return await self._supervise(supervision, conduct())
-            finally:
-                await remove_temporary_directory(temporary)
+    def _limits(self, wanted: "_Wanted", *, keep_background: bool = False) -> Limits:
+        return Limits(
+            timeout_s=wanted.timeout_s,
+            max_output_bytes=self._max_output_bytes,
+            keep_background=keep_background,
+            termination_grace_s=self._termination_grace_s,
+            output_grace_s=self._output_grace_s,
+        )
 
     async def run_helper(
         self,
@@ -210,9 +253,9 @@ class Launcher:
         self._standing.close()
         await self._warm.close()
 
-    async def _supervise(self, supervision: Supervision, conduct: Coroutine[None, None, Finished]) -> Finished:
+    async def _supervise(self, supervision: Supervision, start: Starter, output: Output) -> Finished:
         """Let a task of its own follow the child, so that a cancelled caller leaves nothing behind."""
-        task = asyncio.get_running_loop().create_task(conduct)
+        task = asyncio.get_running_loop().create_task(supervision.conduct(start, output))
         self._runs[task] = supervision
         task.add_done_callback(self._forget)
         try:
@@ -228,6 +271,22 @@ class Launcher:
         self._runs.pop(task, None)
         if not task.cancelled():
             task.exception()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What `Launcher.run` is asked for."""
+
+    program: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    timeout_s: float
+    cwd: str
+    user: RunAs | None
+    stdin: bytes | None
+    keep_background: bool
+    merge_output: bool
+    mask: Mask
 
 
 def _directory_of_configuration(env: Mapping[str, str]) -> str:
@@ -264,20 +323,14 @@ class _ExecutedChild:
             return  # nobody is left
 
 
-async def _execute(
-    program: str,
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    cwd: str,
-    user: RunAs | None,
-    streams: tuple[int, int, int],
-) -> Child:
-    """Start *program* by executing it."""
+async def _execute(wanted: "_Wanted", streams: Streams) -> Child:
+    """Start a program by executing it."""
     try:
-        process = await _create(argv, executable=program, env=env, cwd=cwd, user=user, streams=streams)
+        process = await _create(
+            wanted.argv, executable=wanted.program, env=wanted.env, cwd=wanted.cwd, user=wanted.user, streams=streams
+        )
     except OSError as exc:
-        raise LaunchError(argv[0], _execution_failure(exc, program)) from exc
+        raise LaunchError(wanted.argv[0], _execution_failure(exc, wanted.program)) from exc
     return _ExecutedChild(process)
 
 

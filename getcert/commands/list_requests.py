@@ -25,20 +25,8 @@ _SETTLED_STATES: Final = frozenset({State.MONITORING, State.NEED_TO_NOTIFY_VALID
 """States of an entry that has its certificate and wants nothing from its CA."""
 
 _SHOWN: Final = (
-    frozenset(
-        {
-            "nickname",
-            "status",
-            "stuck",
-            "ca",
-            "ca-error",
-            "next-attempt",
-            "attempts",
-            "monitoring",
-            "autorenew",
-            "probe",
-        }
-    )
+    frozenset({"nickname", "status", "stuck", "ca", "ca-error", "next-attempt", "attempts"})
+    | {"monitoring", "autorenew", "probe"}
     | {"key-storage", "key-file", "key-database", "key-nickname", "key-token", "key-owner", "key-perms"}
     | {"cert-storage", "cert-file", "cert-database", "cert-nickname", "cert-token", "cert-owner", "cert-perms"}
     | {"key-pin", "has-pin", "key-pin-file", "csr", "scep-ca-cert", "scep-ra-cert"}
