@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Final, NoReturn
 
 from certmongerd.coredumps import forbid_core_dumps
+from certmongerd.descriptors import close_descriptors
 from certmongerd.runner.program import exit_status_of
 
 MESSAGE: Final = struct.Struct("!BQi")
@@ -244,9 +245,7 @@ def _run_job(module: str, descriptors: Sequence[int], mask: Collection[int]) -> 
         job = Job.decode(stream.read())
     for target, descriptor in enumerate(standard):
         os.dup2(descriptor, target)
-    for entry in os.listdir("/proc/self/fd"):
-        if int(entry) > 2:
-            _close_quietly(int(entry))
+    close_descriptors()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -257,14 +256,6 @@ def _run_job(module: str, descriptors: Sequence[int], mask: Collection[int]) -> 
     sys.argv = job.argv
     helper: ModuleType = importlib.import_module(module)
     return int(helper.main(job.argv[1:]))
-
-
-def _close_quietly(descriptor: int) -> None:
-    """Close a descriptor of the list; the one that was used for listing is closed already."""
-    try:
-        os.close(descriptor)
-    except OSError:
-        return
 
 
 if __name__ == "__main__":

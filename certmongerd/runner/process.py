@@ -5,8 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
@@ -14,7 +12,16 @@ from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 from certmongerd.coredumps import forbid_core_dumps
 from certmongerd.runner.environment import SEARCH_PATH
 from certmongerd.runner.output import Capture
-from certmongerd.runner.program import Finished, RunAs, check_directory, check_strings, find_program, memory_file
+from certmongerd.runner.program import (
+    Finished,
+    ProgramRun,
+    RunAs,
+    Streams,
+    check_directory,
+    check_strings,
+    find_program,
+    memory_file,
+)
 from certmongerd.runner.slots import Slots
 from certmongerd.runner.standing import STANDING, STANDING_IDLE_S, StandingHelpers, StandingRun
 from certmongerd.runner.supervision import (
@@ -27,7 +34,7 @@ from certmongerd.runner.supervision import (
     Supervision,
 )
 from certmongerd.runner.temporary import make_temporary_directory, remove_temporary_directory
-from certmongerd.runner.transient import UnitRun, UnitStart
+from certmongerd.runner.transient import UnitStart
 from certmongerd.runner.warm import BundledHelper, WarmStart, bundled_helper
 from certmongerd.store.secret_file import DIRECTORY_VARIABLE
 
@@ -36,10 +43,7 @@ MAX_EXTERNAL: Final = 64
 """Programs that run at the same time."""
 MAX_BUNDLED: Final = max(16, 4 * (os.cpu_count() or 1))
 """Bundled helpers that run at the same time; most of their time is waiting for a CA."""
-_WORKERS: Final = BundledHelper(module="certmongerd.runner.work_process", site=str(Path(__file__).parents[2]))
-
-Streams = tuple[int, int, int]
-"""Descriptors that become standard input, output and error."""
+_WORKERS: Final = BundledHelper.own("certmongerd.runner.work_process")
 
 
 class Launcher:
@@ -110,7 +114,7 @@ class Launcher:
         program = find_program(argv[0] if argv else "", env.get("PATH", ""))
         check_strings(argv, env)
         check_directory(program, cwd)
-        wanted = _Wanted(
+        wanted = ProgramRun(
             program=program,
             argv=argv,
             env=env,
@@ -132,26 +136,17 @@ class Launcher:
                 return await self._run_standing(wanted, bundled)
             return await self._run_forked(wanted, bundled, recurs=recurs)
 
-    async def _run_external(self, wanted: "_Wanted") -> Finished:
+    async def _run_external(self, wanted: ProgramRun) -> Finished:
         """Execute a program, here or as a unit of its own."""
 
         async def start(streams: Streams) -> Child:
             if not self.uses_units:
                 return await _execute(wanted, streams)
-            unit_run = UnitRun(
-                program=wanted.program,
-                argv=wanted.argv,
-                env=wanted.env,
-                cwd=wanted.cwd,
-                user=wanted.user,
-                timeout_s=wanted.timeout_s,
-                keep_background=wanted.keep_background,
-            )
-            return await self.units.start(unit_run, streams)
+            return await self.units.start(wanted, streams)
 
         return await self._capture(wanted, self._limits(wanted, keep_background=wanted.keep_background), start)
 
-    async def _run_forked(self, wanted: "_Wanted", helper: BundledHelper, *, recurs: bool) -> Finished:
+    async def _run_forked(self, wanted: ProgramRun, helper: BundledHelper, *, recurs: bool) -> Finished:
         """Run a bundled helper, with a directory for its temporary files, once."""
         parent = wanted.env.get("TMPDIR")
         temporary = make_temporary_directory(wanted.program, parent) if parent else ""
@@ -166,22 +161,17 @@ class Launcher:
             if temporary:
                 await remove_temporary_directory(temporary)
 
-    async def _run_standing(self, wanted: "_Wanted", helper: BundledHelper) -> Finished:
+    async def _run_standing(self, wanted: ProgramRun, helper: BundledHelper) -> Finished:
         """Have a bundled helper's process that stays do one run."""
         supervision = Supervision(wanted.program, self._limits(wanted))
-        run = StandingRun(
-            wanted.program,
-            max_output_bytes=self._max_output_bytes,
-            mask=wanted.mask,
-            on_change=supervision.look_again,
-        )
+        run = StandingRun(wanted.program, max_output_bytes=self._max_output_bytes, mask=wanted.mask)
         env = {**wanted.env, **_with_credentials()}
         return await self._supervise(
             supervision, lambda: self._standing.start(helper, wanted.argv, run, env=env, cwd=wanted.cwd), run
         )
 
     async def _capture(
-        self, wanted: "_Wanted", limits: Limits, start: Callable[[Streams], Awaitable[Child]]
+        self, wanted: ProgramRun, limits: Limits, start: Callable[[Streams], Awaitable[Child]]
     ) -> Finished:
         """Run a process that *start* starts with its standard streams."""
         supervision = Supervision(wanted.program, limits)
@@ -203,7 +193,7 @@ class Launcher:
 
         return await self._supervise(supervision, begin, capture)
 
-    def _limits(self, wanted: "_Wanted", *, keep_background: bool = False) -> Limits:
+    def _limits(self, wanted: ProgramRun, *, keep_background: bool = False) -> Limits:
         return Limits(
             timeout_s=wanted.timeout_s,
             max_output_bytes=self._max_output_bytes,
@@ -273,22 +263,6 @@ class Launcher:
             task.exception()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """What `Launcher.run` is asked for."""
-
-    program: str
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    timeout_s: float
-    cwd: str
-    user: RunAs | None
-    stdin: bytes | None
-    keep_background: bool
-    merge_output: bool
-    mask: Mask
-
-
 def _directory_of_configuration(env: Mapping[str, str]) -> str:
     """The directory that helpers work in."""
     directory = env.get("CERTMONGER_CONFIG_DIR", "")
@@ -323,7 +297,7 @@ class _ExecutedChild:
             return  # nobody is left
 
 
-async def _execute(wanted: "_Wanted", streams: Streams) -> Child:
+async def _execute(wanted: ProgramRun, streams: Streams) -> Child:
     """Start a program by executing it."""
     try:
         process = await _create(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
+from certmongerd.core.mask import NOTHING_HIDDEN, Mask
 
 MAX_STRING_BYTES: Final = 128 * 1024
 """Longest single argument or `NAME=value` that Linux hands to a program, with its final NUL."""
@@ -20,6 +21,31 @@ class RunAs:
     gid: int
     groups: tuple[int, ...] = ()
     """Supplementary groups, the primary one included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRun:
+    """One program that is to be run, and how."""
+
+    program: str
+    """The file."""
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    user: RunAs | None
+    timeout_s: float
+    keep_background: bool
+    """Leave processes alone that outlive the program."""
+    stdin: bytes | None = None
+    """None for the null device."""
+    merge_output: bool = False
+    """Treat standard output as standard error."""
+    mask: Mask = NOTHING_HIDDEN
+    """Hides words in what is logged and kept."""
+
+
+Streams = tuple[int, int, int]
+"""Descriptors that become standard input, output and error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

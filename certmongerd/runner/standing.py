@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
@@ -21,7 +20,7 @@ from certmongerd.runner.output import LineLog
 from certmongerd.runner.standing_process import ANSWER, receive, send
 from certmongerd.runner.warm import BundledHelper, WarmChild, WarmStart
 
-_PROCESS: Final = BundledHelper(module="certmongerd.runner.standing_process", site=str(Path(__file__).parents[2]))
+_PROCESS: Final = BundledHelper.own("certmongerd.runner.standing_process")
 STANDING: Final = frozenset({"certmonger_helpers.local_submit", "certmonger_helpers.scep_submit"})
 """Modules of helpers that use no temporary files, print with Python's means, and have `can_run_again`."""
 STANDING_IDLE_S: Final = 10.0
@@ -32,13 +31,12 @@ _CHUNK: Final = 64 * 1024
 class StandingRun:
     """One run: the child, as far as it is concerned, and what it prints."""
 
-    def __init__(self, program: str, *, max_output_bytes: int, mask: Mask, on_change: Callable[[], None]) -> None:
-        """*mask* hides words on standard error; *on_change* is called at the end."""
+    def __init__(self, program: str, *, max_output_bytes: int, mask: Mask) -> None:
+        """*mask* hides words on standard error."""
         self._max_output_bytes = max_output_bytes
         self._process: _Process | None = None
         self.log_lines = LineLog(program, mask)
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.exited.add_done_callback(lambda _: on_change())
         self.stdout = b""
         self.has_overflowed = False
 

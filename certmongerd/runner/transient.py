@@ -12,12 +12,11 @@ import re
 import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
-from certmongerd.runner.program import RunAs, memory_file
+from certmongerd.runner.program import ProgramRun, Streams, memory_file
 from certmongerd.runner.supervision import TERMINATION_GRACE_S
 
 _log = logging.getLogger(__name__)
@@ -80,20 +79,6 @@ def environment_file(program: str, env: Mapping[str, str]) -> bytes:
     return "".join(lines).encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitRun:
-    """One program, and what its unit is to be like."""
-
-    program: str
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    cwd: str
-    user: RunAs | None
-    timeout_s: float
-    keep_background: bool
-    """Leave processes alone that outlive the program."""
-
-
 class UnitStart:
     """Starts programs in units of their own, which end when *bound_to*, the daemon's unit, is stopped."""
 
@@ -105,7 +90,7 @@ class UnitStart:
         self._systemd_run = systemd_run
         self._systemctl = systemctl
 
-    async def start(self, run: UnitRun, streams: tuple[int, int, int]) -> "UnitChild":
+    async def start(self, run: ProgramRun, streams: Streams) -> "UnitChild":
         """Start *run* on *streams*: standard input, output and error. Raises LaunchError."""
         unit = f"certmonger-run-{secrets.token_hex(8)}.service"
         # Others may read a unit's properties, and what stands in an argument vector: there is only a place in them.
@@ -118,7 +103,7 @@ class UnitStart:
             raise
         return UnitChild(process, environment, lambda number: self._signal(unit, number))
 
-    def _command(self, unit: str, run: UnitRun, environment: str) -> list[str]:
+    def _command(self, unit: str, run: ProgramRun, environment: str) -> list[str]:
         """The argument vector of systemd-run."""
         properties = {
             "EnvironmentFile": environment,

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from certmongerd.core.errors import LaunchError
@@ -38,6 +39,11 @@ class BundledHelper:
     module: str
     site: str
     """The directory that its package is in."""
+
+    @classmethod
+    def own(cls, module: str) -> "BundledHelper":
+        """A module of the daemon's own package that runs as helpers do."""
+        return cls(module=module, site=str(Path(__file__).parents[2]))
 
 
 def bundled_helper(program: str, helper_dir: str) -> BundledHelper | None:

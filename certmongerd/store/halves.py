@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn, Protocol, TypeVar
 
+from certmongerd.descriptors import close_descriptors
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _FEW: Final = 200
 """Not worth a process."""
 _PART: Final = 100
 """Results that are pickled together: what they have in common is held once."""
-_STANDARD_DESCRIPTORS: Final = 3
 
 
 class Spread(Protocol):
@@ -55,11 +56,8 @@ def _be_child(work: Callable[[_T], _R], things: Sequence[_T], results: int) -> N
     status = 1
     try:
         signal.set_wakeup_fd(-1)  # signals are the parent's
-        for entry in os.listdir("/proc/self/fd"):
-            # Locks among them: should the parent die, the next daemon is not to wait for this process.
-            if int(entry) >= _STANDARD_DESCRIPTORS and int(entry) != results:
-                with contextlib.suppress(OSError):
-                    os.close(int(entry))
+        # Locks among them: should the parent die, the next daemon is not to wait for this process.
+        close_descriptors(but=(results,))
         with open(results, "wb", closefd=False) as stream:
             for begin in range(0, len(things), _PART):
                 part = one_after_the_other(work, things[begin : begin + _PART])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from certmongerd.core.errors import LaunchError
-from certmongerd.runner.program import RunAs
-from certmongerd.runner.transient import UnitRun, UnitStart, environment_file, own_unit
+from certmongerd.runner.program import ProgramRun, RunAs
+from certmongerd.runner.transient import UnitStart, environment_file, own_unit
 
 SERVICE = "0::/system.slice/certmonger.service\n"
 
@@ -55,7 +55,7 @@ async def test_the_place_of_the_environment_is_handed_over_and_not_its_content(t
     async def spawn(argv: Sequence[str], streams: tuple[int, int, int]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(*argv)
 
-    run = UnitRun(
+    run = ProgramRun(
         program="/usr/bin/reload",
         argv=["reload", "$web"],
         env={"PATH": "/bin", "SECRET": "hidden"},
