@@ -4,15 +4,14 @@ The order of the checks is certmonger's, so that a call with several mistakes ge
 """
 
 import asyncio
-import os
 from collections.abc import Callable
 
 from certmongerd.busapi.entries import Entries
 from certmongerd.busapi.locations import (
     DATABASE_LISTS,
     FILE_LISTS,
+    Places,
     check_ca_cert_lists,
-    check_storage,
     normalised_database,
     require_place_of_secret,
 )
@@ -44,12 +43,12 @@ def _cert_storage_type(entries: Entries) -> StorageType:
     return StorageType(text.upper())
 
 
-def _cert_storage(entries: Entries, storage: StorageType) -> CertStorage:
+def _cert_storage(entries: Entries, storage: StorageType, places: Places) -> CertStorage:
     alias = "cert-file" if storage is StorageType.FILE else "cert-database"
     location = entries.text("CERT_LOCATION", alias)
     if location is None:
         raise missing_arg("Certificate storage location not specified.", "CERT_LOCATION")
-    check_storage(storage, location, "CERT_LOCATION")
+    places.check(storage, location, "CERT_LOCATION")
     if storage is StorageType.FILE:
         return CertStorage(type=storage, location=location)
     nickname = entries.text("CERT_NICKNAME", "cert-nickname")
@@ -59,7 +58,7 @@ def _cert_storage(entries: Entries, storage: StorageType) -> CertStorage:
     return CertStorage(type=storage, location=normalised_database(location), nickname=nickname, token=token)
 
 
-def _key_storage(entries: Entries) -> KeyStorage:
+def _key_storage(entries: Entries, places: Places) -> KeyStorage:
     text = entries.text("KEY_STORAGE", "key-storage")
     if text is None or text.upper() == StorageType.NONE.value:
         return KeyStorage()
@@ -72,10 +71,10 @@ def _key_storage(entries: Entries) -> KeyStorage:
     if storage is StorageType.PKCS11 or (storage is StorageType.FILE and is_pkcs11(location)):
         return _token_storage(location)
     if storage is StorageType.FILE:
-        check_storage(storage, location, "KEY_LOCATION")
+        places.check(storage, location, "KEY_LOCATION")
         return KeyStorage(type=storage, location=location)
     nickname = entries.text("KEY_NICKNAME", "key-nickname")
-    check_storage(storage, location, "KEY_LOCATION")
+    places.check(storage, location, "KEY_LOCATION")
     if nickname is None:
         raise missing_arg("Key nickname not specified.", "KEY_NICKNAME")
     token = entries.text("KEY_TOKEN", "key-token") or ""
@@ -90,11 +89,11 @@ def _token_storage(location: str) -> KeyStorage:
     return KeyStorage(type=StorageType.PKCS11, location=location, nickname=location)
 
 
-def _require_different_files(cert: CertStorage, key: KeyStorage) -> None:
+def _require_different_files(cert: CertStorage, key: KeyStorage, places: Places) -> None:
     """The certificate would replace the key."""
     if cert.type is not StorageType.FILE or key.type is not StorageType.FILE:
         return
-    if os.path.realpath(cert.location) == os.path.realpath(key.location):
+    if places.are_one(cert.location, key.location):
         raise bad_arg("Key and certificate can not both be saved to the same file.", "KEY_LOCATION")
 
 
@@ -172,10 +171,11 @@ async def _with_places(request: Request, entries: Entries, context: Context) -> 
 
 def _storages(entries: Entries, storage_type: StorageType) -> tuple[CertStorage, KeyStorage | CallRefused]:
     """Where certificate and key are to be; what is wrong with the key's place is not told before other things."""
-    cert_storage = _cert_storage(entries, storage_type)
+    places = Places()
+    cert_storage = _cert_storage(entries, storage_type, places)
     try:
-        key_storage = _key_storage(entries)
-        _require_different_files(cert_storage, key_storage)
+        key_storage = _key_storage(entries, places)
+        _require_different_files(cert_storage, key_storage, places)
     except CallRefused as refusal:
         return cert_storage, refusal
     return cert_storage, key_storage

@@ -55,10 +55,56 @@ def require_absolute_database(location: str, key: str) -> None:
         raise bad_arg(f'The location "{location}" must be an absolute path.', key)
 
 
-def check_file(location: str, key: str) -> None:
-    """Whether a file can be made or replaced at *location*. Raises CallRefused."""
-    require_absolute(location, key)
-    parent = posixpath.dirname(location)
+class Places:
+    """Checks places of one request, and looks at nothing twice.
+
+    Each look lets go of the interpreter's lock, and then has to wait for it while the event loop is busy.
+    """
+
+    def __init__(self) -> None:
+        self._parents: set[str] = set()
+        """Directories in which files can be made."""
+        self._links: set[str] = set()
+        """Files that are symbolic links."""
+
+    def check(self, storage: StorageType, location: str, key: str) -> None:
+        """Check the location of a key or certificate. Raises CallRefused."""
+        if storage is StorageType.FILE:
+            self.check_file(location, key)
+        elif storage is StorageType.NSSDB:
+            check_database(location, key)
+
+    def check_file(self, location: str, key: str) -> None:
+        """Whether a file can be made or replaced at *location*. Raises CallRefused."""
+        require_absolute(location, key)
+        parent = posixpath.dirname(location)
+        if parent not in self._parents:
+            _check_parent(parent, location, key)
+            self._parents.add(parent)
+        must_be_file = bad_arg(f'The location "{location}" must be a file.', key)
+        if location.endswith("/"):
+            raise must_be_file
+        try:
+            status = os.lstat(location)
+            if stat.S_ISLNK(status.st_mode):
+                self._links.add(location)
+                status = os.stat(location)
+        except FileNotFoundError:
+            return
+        except OSError:
+            raise must_be_file from None
+        if not stat.S_ISREG(status.st_mode):
+            raise must_be_file
+
+    def are_one(self, first: str, second: str) -> bool:
+        """Whether two locations of files, both of them checked, name one file."""
+        if self._links.isdisjoint((first, second)) and posixpath.basename(first) != posixpath.basename(second):
+            return False
+        return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _check_parent(parent: str, location: str, key: str) -> None:
+    """Whether files can be made in the directory *parent* of *location*. Raises CallRefused."""
     try:
         is_directory = stat.S_ISDIR(os.stat(parent).st_mode)
     except PermissionError:
@@ -69,17 +115,6 @@ def check_file(location: str, key: str) -> None:
         raise bad_arg(f'The parent of location "{location}" must be a valid directory.', key)
     if not os.access(parent, os.R_OK | os.W_OK | os.X_OK):
         raise _no_permission(f'parent of location "{location}"', key)
-    must_be_file = bad_arg(f'The location "{location}" must be a file.', key)
-    if location.endswith("/"):
-        raise must_be_file
-    try:
-        is_file = stat.S_ISREG(os.stat(location).st_mode)
-    except FileNotFoundError:
-        return
-    except OSError:
-        raise must_be_file from None
-    if not is_file:
-        raise must_be_file
 
 
 def check_database(location: str, key: str) -> None:
@@ -102,19 +137,12 @@ def _no_permission(what: str, key: str) -> CallRefused:
     return bad_arg(f"The {what} could not be accessed due to insufficient permissions.", key)
 
 
-def check_storage(storage: StorageType, location: str, key: str) -> None:
-    """Check the location of a key or certificate. Raises CallRefused."""
-    if storage is StorageType.FILE:
-        check_file(location, key)
-    elif storage is StorageType.NSSDB:
-        check_database(location, key)
-
-
 def check_ca_cert_lists(locations: CaCertLocations, keys: frozenset[str]) -> None:
     """Check the lists named *keys* of CA certificate locations. Raises CallRefused for the first that is wrong."""
+    places = Places()
     for key, attribute in FILE_LISTS.items():
         for location in getattr(locations, attribute) if key in keys else ():
-            check_file(location, key)
+            places.check_file(location, key)
     for key, attribute in DATABASE_LISTS.items():
         for location in getattr(locations, attribute) if key in keys else ():
             check_database(location, key)

@@ -29,7 +29,7 @@ from certmongerd.core.model import (
 )
 from certmongerd.core.secret import Secret
 from certmongerd.core.usages import object_identifier
-from certmongerd.pki.keys import supported_algorithms
+from certmongerd.pki.keys import is_supported
 from certmongerd.pki.names import encode_name
 
 V = TypeVar("V")
@@ -75,7 +75,7 @@ def _with_key_type(request: Request, text: str, _caller: Caller) -> Request:
     algorithm = KEY_TYPES.get(text.upper())
     if algorithm is None:
         raise InvalidValue("KEY_TYPE", f'No support for key type "{text}".')
-    if algorithm not in supported_algorithms():
+    if not is_supported(algorithm):
         reason = "the installed cryptography library, or its OpenSSL, is too old for it"
         raise InvalidValue("KEY_TYPE", f'No support for key type "{text}": {reason}.')
     size = request.key.gen_size

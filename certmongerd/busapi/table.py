@@ -226,11 +226,13 @@ class Interface(Generic[M]):
 
         Runs for every state change, so it looks only at what comes from *fields*, those that may differ.
         """
-        changed: dict[str, object] = {}
-        invalidated: list[str] = []
         affected = self._affected_by(fields)
         if named:
             affected = affected | {name: self.properties[name] for name in named if name in self.properties}
+        if not affected:
+            return None
+        changed: dict[str, object] = {}
+        invalidated: list[str] = []
         for name, row in affected.items():
             present = row.get(new, service)
             if name not in named and row.get(old, service) == present:

@@ -20,6 +20,7 @@ __all__ = [
     "PrivateKey",
     "dump_private_key",
     "generate_private_key",
+    "is_supported",
     "key_facts",
     "load_private_key",
     "public_key_facts",
@@ -66,11 +67,14 @@ def generate_private_key(algorithm: KeyAlgorithm, bits: int) -> PrivateKey:
             return generate_ml_dsa(algorithm)
 
 
+def is_supported(algorithm: KeyAlgorithm) -> bool:
+    """Whether the installed libraries can make such keys. What all of them can is not tried out."""
+    return algorithm in (KeyAlgorithm.RSA, KeyAlgorithm.EC, KeyAlgorithm.ED25519) or has_ml_dsa()
+
+
 def supported_algorithms() -> tuple[KeyAlgorithm, ...]:
     """The algorithms for which the installed libraries can make keys."""
-    common = (KeyAlgorithm.RSA, KeyAlgorithm.EC, KeyAlgorithm.ED25519)
-    ml_dsa = (KeyAlgorithm.ML_DSA_44, KeyAlgorithm.ML_DSA_65, KeyAlgorithm.ML_DSA_87)
-    return (*common, *ml_dsa) if has_ml_dsa() else common
+    return tuple(filter(is_supported, KeyAlgorithm))
 
 
 def key_facts(key: PrivateKey) -> KeyFacts:

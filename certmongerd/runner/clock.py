@@ -55,10 +55,16 @@ class SystemClock:
         """By how much the wall clock was ahead of the event loop's when that was last looked at."""
         self._gained_s = 0.0
         """By how much the wall clock was set forward altogether."""
+        self._now_s = 0
+        self._now = datetime.fromtimestamp(0, UTC)
+        """What `now` said last."""
 
     def now(self) -> datetime:
         """Aware UTC, whole seconds."""
-        return datetime.fromtimestamp(int(self._wall_clock()), UTC)
+        now_s = int(self._wall_clock())
+        if now_s != self._now_s:
+            self._now_s, self._now = now_s, datetime.fromtimestamp(now_s, UTC)
+        return self._now
 
     def call_after(self, delay: timedelta, ring: Callable[[], None]) -> Alarm:
         """Call *ring* from the event loop when *delay* is over."""

@@ -13,6 +13,8 @@ from certmongerd.runner.registry import Registry, RequestEntry
 _log = logging.getLogger(__name__)
 
 _GATHERING_S: Final = 1.0
+_MOST_AT_ONCE: Final = 20
+"""Histories that are written by one piece of work."""
 _MOST_WAITING: Final = 200
 """Entries of one request that wait for being written; older ones are dropped."""
 
@@ -20,8 +22,8 @@ _MOST_WAITING: Final = 200
 class HistoryFiles(Protocol):
     """Where histories are kept; calls block and raise StateStoreError."""
 
-    def append(self, name: str, entries: Sequence[HistoryEntry]) -> None:
-        """Add *entries* to the history of the request whose file is called *name*."""
+    def append_all(self, batch: Mapping[str, Sequence[HistoryEntry]]) -> StateStoreError | None:
+        """Add entries to the histories of the requests whose files are called so; the last trouble."""
 
     def read(self, name: str) -> tuple[HistoryEntry, ...]:
         """All entries, oldest first."""
@@ -59,14 +61,15 @@ class HistoryKeeper:
             self._has_waiting.clear()
             waiting, self._waiting = self._waiting, {}
             present = self._registry.requests
-            batch: dict[str, list[HistoryEntry]] = {}
+            ready: list[tuple[str, list[HistoryEntry]]] = []
             for entry, happened in waiting.items():
                 if entry.file_name:
-                    batch[entry.file_name] = happened
+                    ready.append((entry.file_name, happened))
                 elif present.get(entry.path) is entry:  # not on disk yet
                     self._waiting[entry] = happened
-            if batch:
-                self._tell(await self._executor.io(_append_all, self._files, batch))
+            for first in range(0, len(ready), _MOST_AT_ONCE):
+                batch = dict(ready[first : first + _MOST_AT_ONCE])
+                self._tell(await self._executor.file_work(self._files.append_all, batch))
 
     async def read(self, entry: RequestEntry) -> tuple[HistoryEntry, ...]:
         """The history of *entry*, oldest first, up to this moment. Raises StateStoreError."""
@@ -80,14 +83,3 @@ class HistoryKeeper:
         elif trouble is None and self._is_in_trouble:
             _log.warning("Histories of requests are written again")
         self._is_in_trouble = trouble is not None
-
-
-def _append_all(files: HistoryFiles, batch: Mapping[str, Sequence[HistoryEntry]]) -> StateStoreError | None:
-    """Append to each history; the last trouble."""
-    trouble = None
-    for name, entries in batch.items():
-        try:
-            files.append(name, entries)
-        except StateStoreError as error:
-            trouble = error
-    return trouble

@@ -26,6 +26,7 @@ from typing import Final, NoReturn
 
 from certmongerd.core.events import CertRead, CsrBuilt, Issued
 from certmongerd.core.evolve import pickled_quickly
+from certmongerd.core.history import HistoryEntry
 from certmongerd.core.model import (
     Ca,
     CaCertLocations,
@@ -53,7 +54,7 @@ PICKLE: Final = 5
 
 pickled_quickly(Request, KeyRecord, KeyStorage, CertStorage, CertificateFacts, Template, CaCertLocations, Ca)
 pickled_quickly(jobs.KeyWanted, jobs.CsrWanted, jobs.SigningKey, KeyFacts, Generated, Saved)
-pickled_quickly(CertRead, CsrBuilt, Issued)
+pickled_quickly(CertRead, CsrBuilt, Issued, HistoryEntry)
 
 Logged = tuple[str, int, str]
 """Name of the logger, level, text."""

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import stat
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +30,13 @@ _SUFFIX: Final = ".history"
 
 
 class RequestHistories:
-    """Histories by the names of the requests' state files, in their directory. Threads may share it."""
+    """Histories by the names of the requests' state files, in their directory.
+
+    One thread or process at a time appends; another one may remove.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory: Final = directory
-        self._changing: Final = threading.Lock()
 
     def path(self, name: str) -> Path:
         """The history of the request whose state file is called *name*."""
@@ -43,14 +44,24 @@ class RequestHistories:
 
     def append(self, name: str, entries: Iterable[HistoryEntry]) -> None:
         """Add *entries*, unless the request's state file is gone. Raises StateStoreError."""
-        data = b"".join(map(_line, entries))
-        path = self.path(name)
+        path, state_file = self.path(name), self._directory / name
         try:
-            with self._changing:  # a request that is being removed must not leave a history behind
-                if os.path.lexists(self._directory / name):
-                    _append(path, data)
+            if os.path.lexists(state_file):
+                _append(path, b"".join(map(_line, entries)))
+                if not os.path.lexists(state_file):
+                    self.remove(name)  # whoever removed the request meanwhile may have found no history yet
         except OSError as exc:
             raise StateStoreError(str(path), f"cannot be written: {exc.strerror}") from exc
+
+    def append_all(self, batch: Mapping[str, Sequence[HistoryEntry]]) -> StateStoreError | None:
+        """Append to the history of each name; the last trouble."""
+        trouble = None
+        for name, entries in batch.items():
+            try:
+                self.append(name, entries)
+            except StateStoreError as error:
+                trouble = error
+        return trouble
 
     def read(self, name: str) -> tuple[HistoryEntry, ...]:
         """All entries, oldest first; none when there is no history. Raises StateStoreError."""
@@ -67,7 +78,7 @@ class RequestHistories:
 
     def remove(self, name: str) -> None:
         """Remove the history of a request whose state file is gone; what cannot be removed now is at the next start."""
-        with self._changing, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             self.path(name).unlink()
 
     def remove_orphans(self, names: Sequence[str]) -> None:

@@ -157,7 +157,7 @@ async def test_key_sizes_are_raised_to_what_the_type_allows(
 async def test_a_key_type_that_the_installed_library_lacks_is_refused_with_the_reason(
     client: Client, service: FakeService, base: dict[str, Variant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings, "supported_algorithms", lambda: (KeyAlgorithm.RSA, KeyAlgorithm.EC))
+    monkeypatch.setattr(settings, "is_supported", lambda algorithm: algorithm in (KeyAlgorithm.RSA, KeyAlgorithm.EC))
 
     name, (text, key) = await client.error(
         ROOT_PATH, ROOT_INTERFACE, "add_request", "a{sv}", (base | {"KEY_TYPE": s("ML-DSA-44")},)
@@ -308,11 +308,11 @@ async def test_a_failure_to_store_is_told_and_reserves_nothing(
 
 PERMISSIONS = """
 import os, sys
-from certmongerd.busapi.locations import check_database, check_file
+from certmongerd.busapi.locations import Places, check_database
 from certmongerd.busapi.refusal import CallRefused
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
-for check, location in ((check_file, sys.argv[1] + "/a.crt"), (check_database, "sql:" + sys.argv[1])):
+for check, location in ((Places().check_file, sys.argv[1] + "/a.crt"), (check_database, "sql:" + sys.argv[1])):
     try:
         check(location, "CERT_LOCATION")
     except CallRefused as refusal:

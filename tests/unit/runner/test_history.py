@@ -1,6 +1,6 @@
 """Histories are written for many requests at once, and hold nothing up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,10 +20,12 @@ class MemoryHistories:
     kept: dict[str, list[HistoryEntry]] = field(default_factory=dict)
     is_full: bool = False
 
-    def append(self, name: str, entries: Sequence[HistoryEntry]) -> None:
+    def append_all(self, batch: Mapping[str, Sequence[HistoryEntry]]) -> StateStoreError | None:
         if self.is_full:
-            raise StateStoreError(name, "no space left on device")
-        self.kept.setdefault(name, []).extend(entries)
+            return StateStoreError("histories", "no space left on device")
+        for name, entries in batch.items():
+            self.kept.setdefault(name, []).extend(entries)
+        return None
 
     def read(self, name: str) -> tuple[HistoryEntry, ...]:
         return tuple(self.kept.get(name, ()))

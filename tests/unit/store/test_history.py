@@ -13,6 +13,7 @@ from new_files import create_request
 from certmongerd.core.errors import StateStoreError
 from certmongerd.core.history import HistoryEntry
 from certmongerd.core.ids import Nickname
+from certmongerd.store import history
 from certmongerd.store.history import KEPT_HISTORY, LARGEST_HISTORY, RequestHistories
 from certmongerd.store.repository import Repository
 
@@ -75,6 +76,21 @@ def test_a_damaged_line_is_skipped(histories: RequestHistories, damage: bytes) -
 
 def test_a_history_without_a_request_is_not_begun(histories: RequestHistories, tmp_path: Path) -> None:
     (tmp_path / NAME).unlink()
+    histories.append(NAME, [turn()])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_that_is_removed_meanwhile_takes_its_history_along(
+    histories: RequestHistories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = history._append
+
+    def remove_and_append(path: Path, data: bytes) -> None:
+        (tmp_path / NAME).unlink()
+        histories.remove(NAME)
+        append(path, data)
+
+    monkeypatch.setattr(history, "_append", remove_and_append)
     histories.append(NAME, [turn()])
     assert list(tmp_path.iterdir()) == []
 
