@@ -30,6 +30,7 @@ _STANDARD_NAMES: Final = ("org.freedesktop.DBus.Introspectable", PROPERTIES_INTE
 
 _FREQUENT: Final = frozenset({"status", "stuck"})
 """Properties that most changes are about, and that have few values."""
+_NOTHING: Final = Marshalled(b"")
 
 
 def _body(
@@ -111,7 +112,8 @@ class ChangeSignals:
 
     def certificate_saved(self, path: ObjectPath) -> None:
         """A certificate was stored and read back."""
-        self._emit(path, REQUEST.name, "SavedCertificate", "", ())
+        if self._sinks:
+            self._send(encode_signal(path, REQUEST.name, "SavedCertificate", "", _NOTHING))
 
     def ca_added(self, path: ObjectPath, ca: Ca) -> None:
         """A CA was added; requests that name it have a CA again."""
@@ -170,10 +172,6 @@ class ChangeSignals:
 
     def _removed(self, path: ObjectPath, names: tuple[str, ...]) -> None:
         self._named.pop(path, None)
-        body = (path, (*_STANDARD_NAMES, *names))
-        self._emit(ObjectPath(ROOT_PATH), OBJECT_MANAGER_INTERFACE, "InterfacesRemoved", "oas", body)
-
-    def _emit(self, path: ObjectPath, interface: str, member: str, signature: str, body: tuple[object, ...]) -> None:
         if not self._sinks:
             return
         self._send(
@@ -181,11 +179,11 @@ class ChangeSignals:
                 WireMessage(
                     kind=MessageKind.SIGNAL,
                     serial=1,
-                    path=path,
-                    interface=interface,
-                    member=member,
-                    signature=signature,
-                    body=body,
+                    path=ROOT_PATH,
+                    interface=OBJECT_MANAGER_INTERFACE,
+                    member="InterfacesRemoved",
+                    signature="oas",
+                    body=(path, (*_STANDARD_NAMES, *names)),
                     no_reply_expected=True,
                 )
             )

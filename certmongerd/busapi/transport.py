@@ -261,7 +261,7 @@ def _signal_fields(path: str, interface: str, member: str, signature: str) -> by
             (HeaderField.PATH, path),
             (HeaderField.INTERFACE, interface),
             (HeaderField.MEMBER, member),
-            (HeaderField.SIGNATURE, signature),
+            (HeaderField.SIGNATURE, signature or None),
         )
     )
 

@@ -14,8 +14,8 @@ from certmongerd.runner.work_pool import Interrupted, NotDone, WorkPool, wait_fo
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _IO_THREADS: Final = 8
-_MOST_FILE_WORK: Final = _IO_THREADS
-"""Pieces at once that threads do; more of them are for processes."""
+_MOST_FILE_WORK: Final = 2
+"""Pieces at once that threads do; more of them are for processes, without which each would hold up the event loop."""
 _MOST_HEAVY_WORK: Final = 4
 """Computations at once after which there will be much file work."""
 _TOKEN_THREADS: Final = 16
