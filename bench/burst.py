@@ -20,7 +20,7 @@ from typing import Final
 
 from machine import machine, version_of
 from pipeline import Call, CallFailed, Pipeline
-from processes import cpu_seconds, peak_memory_mib, process_cpu_seconds
+from processes import cpu_seconds, peak_memory_mib, process_cpu_seconds, stolen_seconds
 from rig import MeasurementFailed, Rig, helper_directories, new_folder, programs, started
 from scep_ca import CHALLENGE, scepserver
 
@@ -155,6 +155,7 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
         time.sleep(burst.settle_s)
         calls = additions(range(burst.count), folder, path, burst.key)
         own_process_before = process_cpu_seconds(rig.pid)
+        stolen_before = stolen_seconds()
         cpu_before, own_before, began = cpu_seconds(rig.pid), time.process_time(), time.monotonic()
         try:
             answers = client.call_all(calls)
@@ -174,6 +175,7 @@ def _measure(rig: Rig, burst: Burst, scep_url: str) -> dict[str, float]:
         "cpu_s": round(cpu_seconds(rig.pid) - cpu_before, 3),
         "own_cpu_s": round(process_cpu_seconds(rig.pid) - own_process_before, 3),
         "client_cpu_s": round(time.process_time() - own_before, 3),
+        "stolen_s": round(stolen_seconds() - stolen_before, 3),
         "resubmitted": resubmitted,
         "peak_memory_mib": round(peak_memory_mib(rig.pid), 1),
     }

@@ -80,6 +80,11 @@ def family_memory_mib(pid: int) -> float:
     return total / 1024
 
 
+def stolen_seconds() -> float:
+    """Processor time that a virtual machine wanted and did not get, of all processors, since it was started."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / _TICKS_PER_SECOND
+
+
 def _number(path: Path, label: str) -> int:
     for line in path.read_text().splitlines():
         if line.startswith(label):

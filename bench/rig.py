@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,8 @@ def new_folder(prefix: str) -> Path:
     """An empty folder for one run. It is removed when this program ends.
 
     Not earlier, because the next run would have to pay for it: where ext4 has no journal, making a file means passing
-    over all that were deleted in the last minutes, one by one.
+    over all in the same part of the disk that were deleted in the last minutes, one by one. For those that a daemon
+    replaces, which are deleted, too, each folder is in a part of its own.
     """
     return Path(tempfile.mkdtemp(prefix=prefix, dir=_folders()))
 
@@ -69,6 +70,8 @@ def new_folder(prefix: str) -> Path:
 def _folders() -> str:
     folder = tempfile.mkdtemp(prefix="bench-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with suppress(FileNotFoundError):  # neither has each system the program, nor each file system something like that
+        subprocess.run(["chattr", "+T", folder], stderr=subprocess.DEVNULL, check=False)
     return folder
 
 
