@@ -14,6 +14,7 @@ from certmongerd.core.ca_data import Phase
 from certmongerd.core.choice import find_ca
 from certmongerd.core.effects import Action, Idle
 from certmongerd.core.errors import NameTaken
+from certmongerd.core.events import Event
 from certmongerd.core.evolve import replace
 from certmongerd.core.ids import CaName, Nickname, ObjectPath
 from certmongerd.core.index import RequestIndex
@@ -84,6 +85,8 @@ class RequestEntry:
     worker: asyncio.Task[None] | None = None
     """There while something is being done. Most requests wait most of the time, and have none."""
     effect_task: asyncio.Task[object] | None = None
+    postponed: list[Event] = field(default_factory=list)
+    """What is to happen once the present effect has ended."""
     alarm: Alarm | None = None
     holds_hooks: bool = False
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from certmongerd.core import machine
-from certmongerd.core.effects import Again, Effect, Idle, Wait, has_outside_consequences
+from certmongerd.core.effects import Again, Effect, Idle, SaveCert, Wait, has_outside_consequences
 from certmongerd.core.errors import FailureKind, StateStoreError
-from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, TimerFired
+from certmongerd.core.events import Begin, Continue, EffectResult, Event, Failed, Rekey, Resubmit, TimerFired
 from certmongerd.core.evolve import replace
 from certmongerd.core.history import HistoryEntry, history_entry
 from certmongerd.core.model import Request
@@ -116,7 +116,14 @@ class RequestWorkers:
             await asyncio.wait([entry.worker], timeout=_STOP_WITHIN_S)
 
     def deliver(self, entry: RequestEntry, event: Event) -> bool:
-        """Let *event* happen to *entry*; False when its state refuses it."""
+        """Let *event* happen to *entry*; False when its state refuses it.
+
+        A certificate that is being saved is saved before anything is begun again.
+        """
+        if isinstance(event, Resubmit | Rekey) and isinstance(entry.action, SaveCert) and entry.effect_task is not None:
+            # Saving cannot be stopped halfway, and decides which key is the request's: how it ends comes first.
+            entry.postponed.append(event)
+            return True
         try:
             return self._step(entry, event)
         except Exception:
@@ -246,14 +253,20 @@ class RequestWorkers:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task])
+            entry.postponed.clear()
             raise
         finally:
             entry.effect_task = None
-        if entry.generation == generation:
-            # Nobody replaced the action, so nobody cancelled the task.
-            self.deliver(entry, task.result())
-        elif not task.cancelled():
-            task.exception()  # an abandoned effect's failure is of no interest
+        try:
+            if entry.generation == generation:
+                # Nobody replaced the action, so nobody cancelled the task.
+                self.deliver(entry, task.result())
+            elif not task.cancelled():
+                task.exception()  # an abandoned effect's failure is of no interest
+        finally:
+            postponed, entry.postponed = entry.postponed, []
+            for event in postponed:
+                self.deliver(entry, event)
 
     async def _perform(self, entry: RequestEntry, effect: Effect) -> EffectResult:
         if self._needs_hooks(entry) and not entry.holds_hooks:

@@ -9,10 +9,22 @@ from dataclasses import replace
 import pytest
 from fakes.engine_world import MemoryFiles, RememberedHistory, ScriptedPerformer, StandingClock
 
-from certmongerd.core.effects import BuildCsr, Effect, GenerateKey, ReadCert, ReadKey
-from certmongerd.core.events import CertAbsent, CsrBuilt, EffectResult, KeyAbsent, KeyGenerated, KeyRead, Rekey
+from certmongerd.core.effects import BuildCsr, Effect, GenerateKey, ReadCert, ReadKey, SaveCert
+from certmongerd.core.errors import FailureKind
+from certmongerd.core.events import (
+    CertAbsent,
+    CertSaved,
+    CsrBuilt,
+    EffectResult,
+    Failed,
+    KeyAbsent,
+    KeyGenerated,
+    KeyRead,
+    Rekey,
+    Resubmit,
+)
 from certmongerd.core.ids import Nickname
-from certmongerd.core.model import KeyAlgorithm, KeyStorage, Request, StorageType
+from certmongerd.core.model import KeyAlgorithm, KeyRecord, KeyStorage, Request, StorageType
 from certmongerd.core.states import State
 from certmongerd.runner.executor import Executor
 from certmongerd.runner.registry import Registry, RequestEntry
@@ -34,7 +46,10 @@ class World:
 
     def add(self, name: str) -> RequestEntry:
         storage = KeyStorage(type=StorageType.FILE, location=f"/keys/{name}")
-        entry = self.registry.enter_request(Request(id=Nickname(name), key_storage=storage))
+        return self.begin(Request(id=Nickname(name), key_storage=storage))
+
+    def begin(self, request: Request) -> RequestEntry:
+        entry = self.registry.enter_request(request)
         self.workers.start(entry, self._tasks)
         return entry
 
@@ -122,6 +137,42 @@ async def test_an_operator_interrupts_what_is_under_way() -> None:
         assert entry.request.state is State.GENERATING_KEY_PAIR
         await made.until(lambda: entry.request.key.size == 256)
         assert cancelled == ["one"]
+
+
+@pytest.mark.parametrize("event", [Resubmit(), Rekey()])
+async def test_what_is_being_saved_is_saved_before_an_operator_has_it_begun_again(event: Resubmit | Rekey) -> None:
+    may_end = asyncio.Event()
+
+    async def answer(_request: Request, effect: Effect) -> EffectResult:
+        match effect:
+            case SaveCert():
+                await may_end.wait()
+                return CertSaved(key_swapped=True)
+            case GenerateKey() | BuildCsr():
+                return Failed(FailureKind.PERMS, "this is where the test ends")
+            case _:
+                raise AssertionError(effect)
+
+    async with world(answer) as made:
+        request = Request(
+            id=Nickname("one"),
+            state=State.NEED_TO_SAVE_CERT,
+            cert="certificate",
+            key_storage=KeyStorage(type=StorageType.FILE, location="/keys/one"),
+            key=KeyRecord(type=KeyAlgorithm.EC, size=256, pubkey_info=b"old"),
+            key_next=KeyRecord(type=KeyAlgorithm.EC, size=256, pubkey_info=b"new"),
+            key_next_marker="candidate",
+        )
+        entry = made.begin(request)
+        await made.until(lambda: (request.id, SaveCert()) in made.performer.asked)
+        assert made.workers.deliver(entry, event)
+        assert entry.request.state is State.SAVING_CERT
+        may_end.set()
+        await made.until(lambda: entry.request.state in {State.NEED_CSR, State.NEED_KEY_GEN_PERMS})
+        # Who asked for a key gets one besides that which is the request's by now.
+        assert entry.request.key.pubkey_info == b"new"
+        assert entry.request.key_next_marker != "candidate"
+        assert made.performer.asked.count((request.id, SaveCert())) == 1
 
 
 async def test_what_cannot_be_stored_is_not_acted_upon(caplog: pytest.LogCaptureFixture) -> None:
