@@ -67,9 +67,12 @@ class HistoryKeeper:
                     ready.append((entry.file_name, happened))
                 elif present.get(entry.path) is entry:  # not on disk yet
                     self._waiting[entry] = happened
+            trouble = None
             for first in range(0, len(ready), _MOST_AT_ONCE):
                 batch = dict(ready[first : first + _MOST_AT_ONCE])
-                self._tell(await self._executor.file_work(self._files.append_all, batch))
+                trouble = await self._executor.file_work(self._files.append_all, batch) or trouble
+            if ready:
+                self._tell(trouble)
 
     async def read(self, entry: RequestEntry) -> tuple[HistoryEntry, ...]:
         """The history of *entry*, oldest first, up to this moment. Raises StateStoreError."""

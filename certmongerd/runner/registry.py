@@ -85,7 +85,7 @@ class RequestEntry:
     worker: asyncio.Task[None] | None = None
     """There while something is being done. Most requests wait most of the time, and have none."""
     effect_task: asyncio.Task[object] | None = None
-    postponed: list[Event] = field(default_factory=list)
+    postponed: tuple[Event, ...] = ()
     """What is to happen once the present effect has ended."""
     alarm: Alarm | None = None
     holds_hooks: bool = False

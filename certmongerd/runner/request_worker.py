@@ -122,7 +122,7 @@ class RequestWorkers:
         """
         if isinstance(event, Resubmit | Rekey) and isinstance(entry.action, SaveCert) and entry.effect_task is not None:
             # Saving cannot be stopped halfway, and decides which key is the request's: how it ends comes first.
-            entry.postponed.append(event)
+            entry.postponed += (event,)
             return True
         try:
             return self._step(entry, event)
@@ -253,7 +253,7 @@ class RequestWorkers:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task])
-            entry.postponed.clear()
+            entry.postponed = ()
             raise
         finally:
             entry.effect_task = None
@@ -264,7 +264,7 @@ class RequestWorkers:
             elif not task.cancelled():
                 task.exception()  # an abandoned effect's failure is of no interest
         finally:
-            postponed, entry.postponed = entry.postponed, []
+            postponed, entry.postponed = entry.postponed, ()
             for event in postponed:
                 self.deliver(entry, event)
 

@@ -19,13 +19,16 @@ from certmongerd.runner.registry import Registry, RequestEntry
 class MemoryHistories:
     kept: dict[str, list[HistoryEntry]] = field(default_factory=dict)
     is_full: bool = False
+    damaged: str = ""
+    """Name of a history that cannot be written."""
 
     def append_all(self, batch: Mapping[str, Sequence[HistoryEntry]]) -> StateStoreError | None:
         if self.is_full:
             return StateStoreError("histories", "no space left on device")
         for name, entries in batch.items():
-            self.kept.setdefault(name, []).extend(entries)
-        return None
+            if name != self.damaged:
+                self.kept.setdefault(name, []).extend(entries)
+        return StateStoreError(self.damaged, "it is a directory") if self.damaged in batch else None
 
     def read(self, name: str) -> tuple[HistoryEntry, ...]:
         return tuple(self.kept.get(name, ()))
@@ -74,6 +77,19 @@ async def test_a_request_that_was_never_stored_is_forgotten_with_its_history() -
     world.registry.leave_request(entry)
     await world.keeper.flush()
     assert await world.keeper.read(entry) == ()
+    world.executor.close()
+
+
+async def test_one_history_among_many_that_cannot_be_written_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.histories.damaged = "0"
+    entries = [world.enter(f"request {number}", str(number)) for number in range(50)]
+    for _ in range(2):
+        for entry in entries:
+            world.keeper.add(entry, turn(1))
+        await world.keeper.flush()
+    assert len(world.histories.kept) == len(entries) - 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     world.executor.close()
 
 
