@@ -52,12 +52,14 @@ class Plan:
     """Sizes of the bursts that only this daemon gets."""
     settle_s: float = 6
     """Between the start of a daemon and its burst."""
-    repeats: int = 3
+    repeats: int = 5
     """Runs of bursts that take this daemon seconds; of others there is one."""
     tracked_both: tuple[int, ...] = (100, 1000)
     tracked_alone: tuple[int, ...] = (300, 3000)
     tracked_largest: int = 10_000
     """Certificates that both daemons are started with, the original only as long as its limit lets it."""
+    starts: int = 5
+    """Starts of this daemon with the numbers in `tracked_both`, each with its lists; with others there is one."""
     idle_s: float = 65
     """More than a minute, which is how long a sleeping daemon sleeps at most."""
     calls_s: float = 2
@@ -94,6 +96,7 @@ TINY: Final = Plan(
     alone=(),
     settle_s=0.2,
     repeats=1,
+    starts=1,
     tracked_both=(),
     tracked_alone=(),
     tracked_largest=2,
@@ -189,7 +192,15 @@ class Suite:
         original = replace(ours, repeat=1, more=0, limit_s=plan.original_limit_s)
         for size in sizes:
             case = Case(group=TRACKED, count=size)
-            self._try(case, OURS, lambda size=size: measure_tracked(OURS, stock[:size], ours))  # type: ignore[misc]
+            again = Questions(limit_s=plan.limit_s)
+            for questions in (ours, *[again] * (plan.starts - 1 if size in plan.tracked_both else 0)):
+                self._try(
+                    case,
+                    OURS,
+                    lambda size=size, questions=questions: measure_tracked(  # type: ignore[misc]
+                        OURS, stock[:size], questions
+                    ),
+                )
             if ORIGINAL in self.daemons and size not in plan.tracked_alone:
                 # What takes the original so long that nobody would wait is told by the limit.
                 self._try(
