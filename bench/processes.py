@@ -1,19 +1,28 @@
 """What a daemon and its child processes have used so far, read from /proc."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
+def _of_threads(pid: int, name: str) -> Iterator[str]:
+    """What *name* says of each thread. Of a process that has ended, nothing."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                yield Path(f"/proc/{pid}/task/{thread}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
 def _family(pid: int) -> list[int]:
     family = [pid]
     for member in family:  # grows while it is walked
-        for thread in Path(f"/proc/{member}/task").glob("*/children"):
-            try:
-                family.extend(map(int, thread.read_text().split()))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        for children in _of_threads(member, "children"):
+            family.extend(map(int, children.split()))
     return family
 
 
@@ -39,11 +48,7 @@ def precise_cpu_seconds(pid: int) -> float:
     """Time that a process and its living descendants have run, to the nanosecond; for short or lazy stretches."""
     nanoseconds = 0
     for member in _family(pid):
-        for thread in Path(f"/proc/{member}/task").glob("*/schedstat"):
-            try:
-                nanoseconds += int(thread.read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        nanoseconds += sum(int(times.split()[0]) for times in _of_threads(member, "schedstat"))
     return nanoseconds / 1e9
 
 
@@ -51,22 +56,18 @@ def wake_ups(pid: int) -> int:
     """How often threads of a process and its living descendants have gone to sleep, and so were woken."""
     count = 0
     for member in _family(pid):
-        for thread in Path(f"/proc/{member}/task").glob("*/status"):
-            try:
-                count += _number(thread, "voluntary_ctxt_switches:")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        count += sum(_number(status, "voluntary_ctxt_switches:") for status in _of_threads(member, "status"))
     return count
 
 
 def peak_memory_mib(pid: int) -> float:
     """The largest resident size that the process itself has had."""
-    return _number(Path(f"/proc/{pid}/status"), "VmHWM:") / 1024
+    return _number(Path(f"/proc/{pid}/status").read_text(), "VmHWM:") / 1024
 
 
 def memory_mib(pid: int) -> float:
     """The resident size of the process itself."""
-    return _number(Path(f"/proc/{pid}/status"), "VmRSS:") / 1024
+    return _number(Path(f"/proc/{pid}/status").read_text(), "VmRSS:") / 1024
 
 
 def family_memory_mib(pid: int) -> float:
@@ -74,7 +75,7 @@ def family_memory_mib(pid: int) -> float:
     total = 0
     for member in _family(pid):
         try:
-            total += _number(Path(f"/proc/{member}/smaps_rollup"), "Pss:")
+            total += _number(Path(f"/proc/{member}/smaps_rollup").read_text(), "Pss:")
         except (FileNotFoundError, ProcessLookupError):
             continue
     return total / 1024
@@ -85,8 +86,8 @@ def stolen_seconds() -> float:
     return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / _TICKS_PER_SECOND
 
 
-def _number(path: Path, label: str) -> int:
-    for line in path.read_text().splitlines():
+def _number(text: str, label: str) -> int:
+    for line in text.splitlines():
         if line.startswith(label):
             return int(line.split()[1])
     return 0

@@ -215,6 +215,9 @@ def _resubmit(request: Request) -> Step:
     request = replace(request, ca_cookie="", ca_error="", attempts=0, demands=0)
     if request.key_storage.type is StorageType.NONE:
         return need_guidance(request, "There is no key to sign a request with: the request has no key location.")
+    if request.key_next_marker and RESTART_STATE[request.state] is State.NEED_KEY_PAIR:
+        # The candidate is being made: looked for now, it would be missed, and waited for before another is made.
+        return go(request, State.NEED_KEY_PAIR)
     if request.signing_key.size == 0:
         # A key that was not read yet (for want of its PIN, say) must not be taken for none, and replaced.
         return go(request, State.NEED_KEYINFO)

@@ -59,6 +59,8 @@ from certmongerd.core.step import Context, Policy, Step
 
 NOW: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
 OLD_SPKI: Final = b"public key number 1"
+NEW_MARKER: Final = "AbCdEfGh"
+"""What the next candidate is called."""
 MOST_STEPS: Final = 64
 """As many states as the engine goes through without doing anything."""
 
@@ -100,7 +102,7 @@ def submitting(request: Request, cookie: str = "") -> Request:
 def with_candidate(request: Request, spki: bytes = b"candidate") -> Request:
     """*request* in the middle of a rekey."""
     candidate = KeyRecord(type=KeyAlgorithm.RSA, size=2048, pubkey_info=spki, requested_count=1)
-    return replace(request, key_next=candidate, key_next_marker="AbCdEfGh")
+    return replace(request, key_next=candidate, key_next_marker=NEW_MARKER)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -150,7 +152,7 @@ class Disk:
     def _generate(self) -> Event:
         self.keys_made += 1
         spki = b"public key number %d" % self.keys_made
-        marker = "" if self.spki is None else "AbCdEfGh"
+        marker = "" if self.spki is None else NEW_MARKER
         if marker:
             self.candidate = spki
         else:
@@ -203,7 +205,8 @@ class World:
 
     def context(self) -> Context:
         """The surroundings of a step now."""
-        return Context(now=self.now, policy=self.policy, ca=self.ca, cas=(self.ca,) if self.ca else ())
+        cas = (self.ca,) if self.ca else ()
+        return Context(now=self.now, policy=self.policy, ca=self.ca, cas=cas, new_marker=NEW_MARKER)
 
     def deliver(self, event: Event) -> Step:
         """Let *event* happen and follow the machine until there is something to do or to wait for."""

@@ -6,7 +6,18 @@ import pytest
 from fakes.request_world import NOW, OLD_SPKI, PLAIN_CA, Disk, World, facts, monitored, new_request, with_candidate
 
 from certmongerd.core.effects import BuildCsr, GenerateKey, ReadCert, SaveCert, Wait
-from certmongerd.core.events import Begin, CertAbsent, Continue, Event, KeyAbsent, Rekey, Resubmit, TimerFired
+from certmongerd.core.errors import FailureKind
+from certmongerd.core.events import (
+    Begin,
+    CertAbsent,
+    Continue,
+    Event,
+    Failed,
+    KeyAbsent,
+    Rekey,
+    Resubmit,
+    TimerFired,
+)
 from certmongerd.core.machine import durable_image, step
 from certmongerd.core.model import KeyRecord
 from certmongerd.core.schedule import SOONISH
@@ -70,7 +81,27 @@ def test_nothing_is_taken_for_granted_of_a_candidate_whose_making_is_cut_short()
     demanded = replace(with_candidate(monitored()), state=State.NEED_KEY_PAIR)
     making = step(demanded, Continue(), CONTEXT).request
     assert (making.key_next_marker, making.key_next.pubkey_info) == ("AbCdEfGh", b"")
-    assert step(making, Resubmit(), CONTEXT).request.state is State.NEED_KEYINFO
+
+
+def test_resubmission_while_a_new_key_is_being_made_neither_misses_it_nor_waits() -> None:
+    world = World(request=monitored(), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
+    world.deliver(Rekey())
+    assert world.action == GenerateKey()
+    world.happen(Resubmit())
+    assert (world.request.state, world.now) == (State.MONITORING, NOW)
+    assert world.disk.spki == world.request.cert_facts.spki != OLD_SPKI
+    assert world.disk.keys_made == 2
+
+
+def test_resubmission_makes_a_new_key_that_could_not_be_made_before() -> None:
+    world = World(request=monitored(), disk=Disk(spki=OLD_SPKI, certificate=("PEM 0", facts())))
+    world.overrides = {GenerateKey: Failed(FailureKind.PERMS, "read-only file system")}
+    world.happen(Rekey())
+    assert world.request.state is State.NEED_KEY_GEN_PERMS
+    world.overrides = {}
+    world.happen(Resubmit())
+    assert (world.request.state, world.now) == (State.MONITORING, NOW)
+    assert world.disk.spki != OLD_SPKI
 
 
 def test_a_missing_candidate_is_made_anew_instead_of_being_waited_for() -> None:
