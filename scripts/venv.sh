@@ -14,7 +14,8 @@ final=${4:-$venv}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minimum="3, 11"
 
-# An interpreter that is new enough. Version managers leave shims that do not run, hence the trial.
+# The system's interpreter comes first: other users can run it, which helpers become; and what people build for themselves
+# is often a third slower than what a distribution optimised. Version managers leave shims that do not run, hence the trial.
 is_new_enough() {
     "$1" -c "import sys; sys.exit(sys.version_info < ($minimum))" >/dev/null 2>&1
 }
@@ -25,7 +26,7 @@ can_make_venvs() {
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 /usr/bin/python3}; do
+    for candidate in ${PYTHON:-/usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3}; do
         if is_new_enough "$candidate" && "$1" "$candidate"; then
             printf '%s\n' "$candidate"
             return
@@ -37,7 +38,7 @@ find_python() {
 if ! is_new_enough "$venv/bin/python"; then
     if ! python=$(find_python can_make_venvs); then
         if ! python=$(find_python is_new_enough); then
-            echo "No Python ${minimum/, /.} or newer found (looked for: ${PYTHON:-python3.14 to python3.11, python3})." >&2
+            echo "No Python ${minimum/, /.} or newer found (looked for: ${PYTHON:-/usr/bin/python3, python3.14 to python3.11, python3})." >&2
             echo "Debian 12: apt-get install python3 python3-venv" >&2
             exit 1
         fi
