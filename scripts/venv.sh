@@ -14,8 +14,8 @@ final=${4:-$venv}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minimum="3, 11"
 
-# The system's interpreter comes first: other users can run it, which helpers become; and what people build for themselves
-# is often a third slower than what a distribution optimised. Version managers leave shims that do not run, hence the trial.
+# The system's interpreter comes first: other users, which helpers become, can run it; and one that was built without
+# optimisation, as version managers do, is a third slower. These leave shims that do not run, hence the trial.
 is_new_enough() {
     "$1" -c "import sys; sys.exit(sys.version_info < ($minimum))" >/dev/null 2>&1
 }
