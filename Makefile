@@ -2,7 +2,7 @@
 # make run    the daemon in the foreground, on a private socket below ./.run
 # make test   the whole test suite (as root it installs the Debian packages that it needs; JOBS=N files side by side)
 # make lint   style, types, import layers
-# make bench  this daemon and certmonger measured on the same work, in 40 minutes (BENCH_ARGS=--quick for less)
+# make bench  this daemon and certmonger measured on the same work, in 50 minutes (BENCH_ARGS=--quick for less)
 # make install  for this host, as root (PREFIX=/opt/certmongerd, DESTDIR for packagers); nothing is started
 # make fuzz   a million inputs for each reader of strangers' data (FUZZ=TARGETS FUZZ_RUNS=N)
 # make fuzz-keep  what it found to reach further becomes part of the tests

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -100,7 +101,7 @@ class Authority:
         except OSError as exc:
             raise Unconfigured(f"{path} cannot be read: {exc.strerror}") from exc
         try:
-            credentials = decode_credentials(data)
+            credentials = _decoded(data)
         except InvalidValue as exc:
             raise Unconfigured(f"{path}: {exc.reason}") from exc
         current, *older = credentials.certificates
@@ -161,6 +162,12 @@ class Authority:
             write_durably(path, data, temporary_name=f"{TEMPORARY_PREFIX}{name}.tmp")
         except OSError as exc:
             raise Unreachable(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+@lru_cache(maxsize=1)
+def _decoded(data: bytes) -> Credentials:
+    """`decode_credentials`, at once when a process reads the same again: their checksum takes a millisecond."""
+    return decode_credentials(data)
 
 
 def _issuer(credentials: Credentials) -> Issuer:

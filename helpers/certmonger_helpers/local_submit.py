@@ -183,7 +183,7 @@ HELPER: Final = Helper(
 
 
 def can_run_again(argv: Sequence[str]) -> bool:
-    """Whether a process that has run with *argv* can do so again: nothing is left of a run but the CA's files."""
+    """Whether a process that has run with *argv* can do so again: a run leaves nothing but the CA's files, as read."""
     del argv
     return True
 
