@@ -53,13 +53,11 @@ class Plan:
     settle_s: float = 6
     """Between the start of a daemon and its burst."""
     repeats: int = 5
-    """Runs of bursts that take this daemon seconds; of others there is one."""
+    """Runs of bursts that take this daemon seconds, and its starts with `tracked_both`; of others there is one."""
     tracked_both: tuple[int, ...] = (100, 1000)
     tracked_alone: tuple[int, ...] = (300, 3000)
     tracked_largest: int = 10_000
     """Certificates that both daemons are started with, the original only as long as its limit lets it."""
-    starts: int = 5
-    """Starts of this daemon with the numbers in `tracked_both`, each with its lists; with others there is one."""
     idle_s: float = 65
     """More than a minute, which is how long a sleeping daemon sleeps at most."""
     calls_s: float = 2
@@ -96,7 +94,6 @@ TINY: Final = Plan(
     alone=(),
     settle_s=0.2,
     repeats=1,
-    starts=1,
     tracked_both=(),
     tracked_alone=(),
     tracked_largest=2,
@@ -190,10 +187,11 @@ class Suite:
         stock = make_stock(sizes[-1])
         ours = Questions(idle_s=plan.idle_s, calls_s=plan.calls_s, more=plan.more, limit_s=plan.limit_s)
         original = replace(ours, repeat=1, more=0, limit_s=plan.original_limit_s)
+        again = Questions(limit_s=plan.limit_s)
         for size in sizes:
             case = Case(group=TRACKED, count=size)
-            again = Questions(limit_s=plan.limit_s)
-            for questions in (ours, *[again] * (plan.starts - 1 if size in plan.tracked_both else 0)):
+            starts = plan.repeats if size in plan.tracked_both else 1
+            for questions in (ours, *[again] * (starts - 1)):
                 self._try(
                     case,
                     OURS,

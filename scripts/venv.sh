@@ -14,8 +14,7 @@ final=${4:-$venv}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minimum="3, 11"
 
-# The system's interpreter comes first: other users, which helpers become, can run it; and one that was built without
-# optimisation, as version managers do, is a third slower. These leave shims that do not run, hence the trial.
+# An interpreter that is new enough. Version managers leave shims that do not run, hence the trial.
 is_new_enough() {
     "$1" -c "import sys; sys.exit(sys.version_info < ($minimum))" >/dev/null 2>&1
 }
@@ -24,6 +23,8 @@ can_make_venvs() {
     "$1" -c "import ensurepip, venv" >/dev/null 2>&1
 }
 
+# The system's interpreter comes first: other users, which helpers become, can run it; and one that was built without
+# optimisation, as version managers do, is a third slower.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-/usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3}; do

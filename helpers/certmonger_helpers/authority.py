@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -101,7 +100,7 @@ class Authority:
         except OSError as exc:
             raise Unconfigured(f"{path} cannot be read: {exc.strerror}") from exc
         try:
-            credentials = _decoded(data)
+            credentials = decode_credentials(data)
         except InvalidValue as exc:
             raise Unconfigured(f"{path}: {exc.reason}") from exc
         current, *older = credentials.certificates
@@ -162,12 +161,6 @@ class Authority:
             write_durably(path, data, temporary_name=f"{TEMPORARY_PREFIX}{name}.tmp")
         except OSError as exc:
             raise Unreachable(f"{path} cannot be written: {exc.strerror}") from exc
-
-
-@lru_cache(maxsize=1)
-def _decoded(data: bytes) -> Credentials:
-    """`decode_credentials`, at once when a process reads the same again: their checksum takes a millisecond."""
-    return decode_credentials(data)
 
 
 def _issuer(credentials: Credentials) -> Issuer:

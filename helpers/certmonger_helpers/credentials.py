@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -61,6 +62,7 @@ def encode_credentials(credentials: Credentials, friendly_name: str) -> bytes:
     return pkcs12.serialize_key_and_certificates(name, credentials.key, current, others, NoEncryption())
 
 
+@lru_cache(maxsize=1)  # a process that stays reads the same again and again, and the checksum takes a millisecond
 def decode_credentials(data: bytes) -> Credentials:
     """Read PKCS#12 with an empty password; InvalidValue when that is not possible."""
     try:

@@ -81,6 +81,7 @@ def test_nothing_is_taken_for_granted_of_a_candidate_whose_making_is_cut_short()
     demanded = replace(with_candidate(monitored()), state=State.NEED_KEY_PAIR)
     making = step(demanded, Continue(), CONTEXT).request
     assert (making.key_next_marker, making.key_next.pubkey_info) == ("AbCdEfGh", b"")
+    assert step(making, Resubmit(), CONTEXT).request.state is State.NEED_KEY_PAIR
 
 
 def test_resubmission_while_a_new_key_is_being_made_neither_misses_it_nor_waits() -> None:
